@@ -1,0 +1,303 @@
+package holdfast.wire.link;
+
+import holdfast.wire.Bytes;
+
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import java.util.UUID;
+
+/**
+ * Everything two nodes say to each other outside the bulk stream. Immutable; illegal values cannot
+ * be held.
+ */
+public sealed interface LinkMessage {
+    /** The newest version of this protocol, and so far the only one. */
+    int PROTOCOL_VERSION = 1;
+
+    /** Versions a HELLO may offer, at most. */
+    int VERSIONS_MAX = 16;
+
+    /** UTF-8 bytes of a name or version text, at most. */
+    int NAME_BYTES_MAX = 255;
+
+    /** UTF-8 bytes of a reason, at most; {@link #clip} shortens longer ones. */
+    int REASON_BYTES_MAX = 4096;
+
+    /** Bytes of a domain's specification, at most. */
+    int SPEC_BYTES_MAX = 256 * 1024;
+
+    /**
+     * Bytes of one inbound frame with its virtio-net header, at most: 64 KiB and 4 KiB of headers.
+     */
+    int FRAME_BYTES_MAX = 68 * 1024;
+
+    /** Bytes of memory of a protected domain, at most: 16 TiB. */
+    long MEMORY_BYTES_MAX = 1L << 44;
+
+    /** Opens and accepts a connection; the same in all versions. */
+    sealed interface Handshake extends LinkMessage {}
+
+    /** What a primary says on CONTROL. */
+    sealed interface ToSecondary extends LinkMessage {}
+
+    /** What a secondary says on CONTROL. */
+    sealed interface ToPrimary extends LinkMessage {}
+
+    /** What goes over INQUIRY. */
+    sealed interface Inquiry extends LinkMessage {}
+
+    /**
+     * First frame of a connection.
+     *
+     * @param versions protocol versions the opener speaks, best first
+     * @param softwareVersion for people
+     * @param session what the connection belongs to or asks about
+     */
+    record Hello(
+            List<Integer> versions,
+            String softwareVersion,
+            String nodeName,
+            UUID nodeId,
+            ConnectionKind kind,
+            UUID session)
+            implements Handshake {
+        public Hello {
+            versions = List.copyOf(versions);
+            require(
+                    !versions.isEmpty() && versions.size() <= VERSIONS_MAX,
+                    "HELLO versions",
+                    "1.." + VERSIONS_MAX + " of them",
+                    versions.size());
+            for (int version : versions) {
+                requireVersion("HELLO version", version);
+            }
+            requireText("HELLO software version", softwareVersion, NAME_BYTES_MAX);
+            requireText("HELLO node name", nodeName, NAME_BYTES_MAX);
+        }
+    }
+
+    /** The connection is accepted and speaks {@code version} from here on. */
+    record Welcome(int version, String softwareVersion, String nodeName, UUID nodeId)
+            implements Handshake {
+        public Welcome {
+            requireVersion("WELCOME version", version);
+            requireText("WELCOME software version", softwareVersion, NAME_BYTES_MAX);
+            requireText("WELCOME node name", nodeName, NAME_BYTES_MAX);
+        }
+    }
+
+    /** The connection is not accepted and ends. */
+    record Refused(RefusalReason reason, String text) implements Handshake {
+        public Refused {
+            requireText("REFUSED text", text, REASON_BYTES_MAX);
+        }
+    }
+
+    /**
+     * Asks the accepting node to hold the replica of a domain.
+     *
+     * @param generation the primary's; the survivor's is larger
+     * @param specJson what the standby is started from; the format is the nodes'
+     * @param memoryBytes main memory, a multiple of 4096
+     * @param heartbeatMillis every such time each side sends HEARTBEAT
+     * @param deadlineMillis silence of this length is a lost peer
+     * @param intervalMillis the guest runs this long between two checkpoints; for people
+     * @param arbiter the kind both sides ask
+     */
+    record OpenSession(
+            UUID session,
+            String domain,
+            long generation,
+            Bytes specJson,
+            long memoryBytes,
+            StreamEncoding encoding,
+            int heartbeatMillis,
+            int deadlineMillis,
+            int intervalMillis,
+            String arbiter)
+            implements ToSecondary {
+        public OpenSession {
+            requireText("OPEN_SESSION domain", domain, NAME_BYTES_MAX);
+            require(generation >= 0, "OPEN_SESSION generation", "no negative number", generation);
+            require(
+                    specJson.size() <= SPEC_BYTES_MAX,
+                    "OPEN_SESSION specification",
+                    "at most " + SPEC_BYTES_MAX + " bytes",
+                    specJson.size());
+            require(
+                    memoryBytes > 0 && memoryBytes <= MEMORY_BYTES_MAX && memoryBytes % 4096 == 0,
+                    "OPEN_SESSION memory bytes",
+                    "a multiple of 4096 up to " + MEMORY_BYTES_MAX,
+                    memoryBytes);
+            require(
+                    heartbeatMillis >= 1 && heartbeatMillis <= 60_000,
+                    "OPEN_SESSION heartbeat",
+                    "1..60000 ms",
+                    heartbeatMillis);
+            require(
+                    deadlineMillis >= 2L * heartbeatMillis && deadlineMillis <= 600_000,
+                    "OPEN_SESSION deadline",
+                    "from two heartbeats to 600000 ms",
+                    deadlineMillis);
+            require(
+                    intervalMillis >= 1 && intervalMillis <= 600_000,
+                    "OPEN_SESSION interval",
+                    "1..600000 ms",
+                    intervalMillis);
+            requireText("OPEN_SESSION arbiter", arbiter, NAME_BYTES_MAX);
+        }
+    }
+
+    /** The session is open: BULK and INBOUND connections for it are welcome. */
+    record SessionAccepted() implements ToPrimary {}
+
+    /** The session cannot be; nothing was changed. */
+    record SessionRefused(String text) implements ToPrimary {
+        public SessionRefused {
+            requireText("SESSION_REFUSED text", text, REASON_BYTES_MAX);
+        }
+    }
+
+    /** The sender lives. Any frame on CONTROL proves it as well. */
+    record Heartbeat(long sequence) implements ToSecondary, ToPrimary {}
+
+    /**
+     * A message of the checkpoint handshake.
+     *
+     * @param message the message's bytes, 4 or 12
+     */
+    record CheckpointMessage(long epoch, Bytes message) implements ToSecondary, ToPrimary {
+        public CheckpointMessage {
+            requireEpoch("CHECKPOINT_MESSAGE epoch", epoch);
+            require(
+                    message.size() == 4 || message.size() == 12,
+                    "CHECKPOINT_MESSAGE bytes",
+                    "4 or 12",
+                    message.size());
+        }
+    }
+
+    /** The whole checkpoint was written to the bulk stream, and this is what it was. */
+    record CheckpointDigest(long epoch, long streamBytes, int crc32c) implements ToSecondary {
+        public CheckpointDigest {
+            requireEpoch("CHECKPOINT_DIGEST epoch", epoch);
+            require(
+                    streamBytes >= 0,
+                    "CHECKPOINT_DIGEST stream bytes",
+                    "no negative number",
+                    streamBytes);
+        }
+    }
+
+    /** Discard the replica and confirm: protection ends in order. */
+    record Dismiss(String reason) implements ToSecondary {
+        public Dismiss {
+            requireText("DISMISS reason", reason, REASON_BYTES_MAX);
+        }
+    }
+
+    /** The replica is discarded: it cannot be taken over any more. */
+    record Discarded(String reason) implements ToPrimary {
+        public Discarded {
+            requireText("DISCARDED reason", reason, REASON_BYTES_MAX);
+        }
+    }
+
+    /** The domain belongs to the secondary: stop your copy for good and confirm. */
+    record Claim(String reason) implements ToPrimary {
+        public Claim {
+            requireText("CLAIM reason", reason, REASON_BYTES_MAX);
+        }
+    }
+
+    /** The primary's copy and its output have stopped for good. */
+    record StoodDown() implements ToSecondary {}
+
+    /** The domain's process died on the primary: it will not speak again there. */
+    record DomainDied(String reason) implements ToSecondary {
+        public DomainDied {
+            requireText("DOMAIN_DIED reason", reason, REASON_BYTES_MAX);
+        }
+    }
+
+    /** The sender has said everything; the end of the connection that follows is planned. */
+    record Close(String reason) implements ToSecondary, ToPrimary {
+        public Close {
+            requireText("CLOSE reason", reason, REASON_BYTES_MAX);
+        }
+    }
+
+    /**
+     * One frame the network sent toward the guest while it ran {@code epoch}.
+     *
+     * @param nic index of the domain's NIC
+     * @param vnetHeaderBytes length of the virtio-net header at the front of {@code bytes}
+     */
+    record InboundFrame(long epoch, int nic, int vnetHeaderBytes, Bytes bytes)
+            implements LinkMessage {
+        public InboundFrame {
+            requireEpoch("INBOUND_FRAME epoch", epoch);
+            require(nic >= 0 && nic <= 0xFFFF, "INBOUND_FRAME nic", "0..65535", nic);
+            require(
+                    bytes.size() >= 1 && bytes.size() <= FRAME_BYTES_MAX,
+                    "INBOUND_FRAME bytes",
+                    "1.." + FRAME_BYTES_MAX,
+                    bytes.size());
+            require(
+                    vnetHeaderBytes >= 0
+                            && vnetHeaderBytes <= 0xFFFF
+                            && vnetHeaderBytes < bytes.size(),
+                    "INBOUND_FRAME virtio-net header",
+                    "fewer bytes than the frame's " + bytes.size(),
+                    vnetHeaderBytes);
+        }
+    }
+
+    /** What is asked about a session that the asker does not know the end of. */
+    enum Question {
+        /** What became of the replica? Nothing is changed. */
+        STANDING,
+        /** Discard the replica unless it has been taken over, then say what became of it. */
+        DISMISS
+    }
+
+    /** Asks about a session. */
+    record Inquire(UUID session, Question question) implements Inquiry {}
+
+    /** The answer; {@code generation} is the survivor's where there is one, else 0. */
+    record Answer(Standing standing, long generation, String text) implements Inquiry {
+        public Answer {
+            require(generation >= 0, "ANSWER generation", "no negative number", generation);
+            requireText("ANSWER text", text, REASON_BYTES_MAX);
+        }
+    }
+
+    /** {@code text}, cut at a character's border so that it fits a reason. */
+    static String clip(String text) {
+        if (text.getBytes(StandardCharsets.UTF_8).length <= REASON_BYTES_MAX) {
+            return text;
+        }
+        // At most three bytes a char: surrogate pairs take four for two.
+        int end = REASON_BYTES_MAX / 3;
+        return text.substring(0, Character.isHighSurrogate(text.charAt(end - 1)) ? end - 1 : end);
+    }
+
+    private static void requireVersion(String field, int version) {
+        require(version >= 1 && version <= 0xFFFF, field, "1..65535", version);
+    }
+
+    private static void requireEpoch(String field, long epoch) {
+        require(epoch >= 0, field, "no negative number", epoch);
+    }
+
+    private static void requireText(String field, String text, int bytesMax) {
+        int bytes = text.getBytes(StandardCharsets.UTF_8).length;
+        require(bytes <= bytesMax, field, "at most " + bytesMax + " bytes of UTF-8", bytes);
+    }
+
+    private static void require(boolean legal, String field, String expected, long found) {
+        if (!legal) {
+            throw new IllegalMessageException(field, expected, Long.toString(found));
+        }
+    }
+}

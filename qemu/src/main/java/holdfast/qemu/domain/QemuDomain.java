@@ -1,0 +1,243 @@
+package holdfast.qemu.domain;
+
+import holdfast.engine.GuestShutDownException;
+import holdfast.engine.HypervisorException;
+import holdfast.engine.port.DeviceState;
+import holdfast.engine.port.Domain;
+import holdfast.qemu.launch.Accelerator;
+import holdfast.qemu.launch.ForeignCommandLine;
+import holdfast.qemu.launch.ProcessIdentity;
+import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.launch.StandbyCommandLine;
+import holdfast.qemu.memory.MappedMemory;
+import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.qmp.QmpEvent;
+import holdfast.qemu.state.StateSaver;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * A running QEMU. One thread drives it; {@link #qmp()} may be shared. Closing it leaves QEMU
+ * running and its monitor free.
+ */
+public final class QemuDomain implements Domain, AutoCloseable {
+    /** Milliseconds. */
+    private static final Map<String, Integer> ANNOUNCEMENTS =
+            Map.of("initial", 10, "max", 100, "rounds", 5, "step", 20);
+
+    private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
+    private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
+    private static final String RUNNING = "running";
+
+    private final QmpClient qmp;
+    private final RunningQemu found;
+    private final StateSaver saver;
+    private final QmpClient.Subscription events;
+    private Optional<MappedMemory> memory;
+
+    /** QEMU's word for why the guest ended itself, once it has. */
+    private volatile Optional<String> shutDown = Optional.empty();
+
+    private QemuDomain(
+            QmpClient qmp, RunningQemu found, StateSaver saver, Optional<MappedMemory> memory) {
+        this.qmp = qmp;
+        this.found = found;
+        this.saver = saver;
+        this.memory = memory;
+        this.events = qmp.subscribe(this::onEvent);
+    }
+
+    /** On the monitor's thread, before it tells anybody that QEMU is gone. */
+    private void onEvent(QmpEvent event) {
+        if (event.name().equals("SHUTDOWN") && event.data().path("guest").asBoolean()) {
+            shutDown = Optional.of(event.data().path("reason").asText());
+        }
+    }
+
+    /**
+     * Takes charge of a QEMU that runs already, whoever started it. Its guest stands still for some
+     * milliseconds, in which its state is saved once to see that it can be.
+     *
+     * @param monitor a QMP socket of its own, which nobody else is connected to
+     * @param stateDirectory for saved state, best in a memory file system; made if absent
+     * @throws HypervisorException if it cannot be protected, with the options to start it with
+     */
+    public static QemuDomain attach(Path monitor, Path stateDirectory) {
+        QmpClient qmp = QmpClient.connect(monitor, CONNECT_LIMIT);
+        QemuDomain domain = null;
+        try {
+            domain = adopt(qmp, OpenFiles.listenerOf(monitor), stateDirectory, Optional.empty());
+            domain.saveOnce();
+            return domain;
+        } catch (RuntimeException e) {
+            try {
+                if (domain == null) {
+                    qmp.close();
+                } else {
+                    domain.close();
+                }
+            } catch (RuntimeException alsoFailed) {
+                e.addSuppressed(alsoFailed);
+            }
+            throw e;
+        }
+    }
+
+    /** As {@link #attach(Path, Path)}, for a process that was started here. */
+    public static QemuDomain attach(QemuProcess process, Path stateDirectory) {
+        return attach(process.files().qmp(), stateDirectory);
+    }
+
+    /** Takes over a connection and, if there is one, a mapping. */
+    static QemuDomain adopt(
+            QmpClient qmp,
+            ProcessIdentity process,
+            Path stateDirectory,
+            Optional<MappedMemory> memory) {
+        RunningQemu found = RunningQemu.inspect(qmp, process);
+        try {
+            Files.createDirectories(stateDirectory);
+        } catch (IOException e) {
+            throw new HypervisorException("attach", "cannot make " + stateDirectory, e);
+        }
+        return new QemuDomain(
+                qmp, found, StateSaver.open(qmp, stateDirectory, found.ramBackend()), memory);
+    }
+
+    private void saveOnce() {
+        boolean wasRunning = status().equals(RUNNING);
+        suspend();
+        try {
+            saver.save();
+        } finally {
+            if (wasRunning && qmp.closedBecause().isEmpty()) {
+                resume();
+            }
+        }
+    }
+
+    @Override
+    public String name() {
+        return found.name();
+    }
+
+    @Override
+    public void suspend() {
+        qmp.execute("stop");
+    }
+
+    @Override
+    public void resume() {
+        try {
+            qmp.execute("cont");
+        } catch (HypervisorException e) {
+            Optional<String> reason = shutDown;
+            if (reason.isPresent()) {
+                throw new GuestShutDownException("cont", reason.get(), e);
+            }
+            throw e;
+        }
+    }
+
+    @Override
+    public void destroy() {
+        found.process().kill(KILL_LIMIT);
+    }
+
+    @Override
+    public DeviceState saveDeviceState() {
+        return saver.save();
+    }
+
+    /** To be called after plugging a device: QEMU tells nobody. */
+    public void deviceSetChanged() {
+        saver.deviceSetChanged();
+    }
+
+    /** Lets switches learn where the guest's NICs are, within a quarter of a second. Any thread. */
+    public void announce() {
+        qmp.execute("announce-self", ANNOUNCEMENTS);
+    }
+
+    /** QEMU's run state, such as {@code running}, {@code paused} or {@code shutdown}. */
+    public String status() {
+        return qmp.execute("query-status").path("status").asText();
+    }
+
+    /** Presses the guest's reset button. */
+    public void reset() {
+        qmp.execute("system_reset");
+    }
+
+    /** What was found out about this QEMU. */
+    public RunningQemu qemu() {
+        return found;
+    }
+
+    /** Its NICs, in QEMU's order. */
+    public List<GuestNic> nics() {
+        return found.nics();
+    }
+
+    /**
+     * How a QEMU that somebody else started can be started a second time.
+     *
+     * @throws HypervisorException naming the argument that prevents it
+     */
+    public ForeignCommandLine commandLine() {
+        ForeignCommandLine line = ForeignCommandLine.of(found.process(), found.ramId(), devices());
+        StandbyCommandLine.check(line);
+        return line;
+    }
+
+    /** What the machine consists of now: each device's type and id. */
+    public List<String> devices() {
+        return RunningQemu.devices(qmp);
+    }
+
+    /** What executes its guest. */
+    public Accelerator accelerator() {
+        return qmp.execute("query-kvm").path("enabled").asBoolean()
+                ? Accelerator.KVM
+                : Accelerator.TCG;
+    }
+
+    /** The monitor, for filters and block jobs. */
+    public QmpClient qmp() {
+        return qmp;
+    }
+
+    /** Main memory, mapped at the first call; lives until this domain is closed. */
+    public MappedMemory memory() {
+        if (memory.isEmpty()) {
+            memory = Optional.of(MappedMemory.open(found.ramFile(), found.ramBytes()));
+        }
+        return memory.get();
+    }
+
+    /** Runs {@code action} as soon as QEMU is gone, on the monitor's thread; it must not block. */
+    public void onDeath(Runnable action) {
+        qmp.onClosed(action);
+    }
+
+    /** Frees what saving state took; for a domain that never came to be. */
+    void endSaving() {
+        saver.close();
+    }
+
+    /** Lets go of QEMU, which runs on if it does. */
+    @Override
+    public void close() {
+        try (qmp;
+                saver;
+                events) {
+            memory.ifPresent(MappedMemory::close);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+package holdfast.qemu.launch;
+
+import holdfast.engine.HypervisorException;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+
+/**
+ * A QEMU that runs on its own: it is no child of this process and outlives it.
+ *
+ * @param identity the process
+ * @param files where it keeps its files
+ */
+public record QemuProcess(ProcessIdentity identity, QemuFiles files) {
+    /** The binary, looked up on the PATH. */
+    public static final String BINARY = "qemu-system-x86_64";
+
+    private static final String START = "start QEMU";
+
+    /**
+     * Starts a domain and returns when its monitors listen. After a failure no process is left.
+     *
+     * @param accelerator KVM or TCG
+     * @throws HypervisorException with QEMU's own words if it does not start, or before the start
+     *     if the binary or the room for the RAM file is missing
+     */
+    public static QemuProcess start(
+            DomainSpec spec,
+            QemuFiles files,
+            Accelerator accelerator,
+            QemuCommandLine.Start start,
+            Duration limit) {
+        List<String> command = new ArrayList<>();
+        command.add(spec.foreign().map(line -> line.binary().toString()).orElse(BINARY));
+        command.addAll(QemuCommandLine.of(spec, files, accelerator, start));
+        try {
+            Files.createDirectories(files.directory());
+            checkRoom(files.ram(), spec.memoryBytes());
+            Files.deleteIfExists(files.pid());
+            run(command, directory(spec), files, limit);
+            return find(files)
+                    .orElseThrow(
+                            () ->
+                                    new HypervisorException(
+                                            START,
+                                            "it ended right after its start: " + said(files)));
+        } catch (IOException e) {
+            throw new HypervisorException(START, spec.name() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** The process that was started with these files, if it still runs. */
+    public static Optional<QemuProcess> find(QemuFiles files) {
+        if (!Files.exists(files.pid())) {
+            return Optional.empty();
+        }
+        try {
+            long pid = Long.parseLong(Files.readString(files.pid()).strip());
+            return ProcessIdentity.of(pid)
+                    .filter(identity -> wasStartedWith(identity.pid(), files))
+                    .map(identity -> new QemuProcess(identity, files));
+        } catch (IOException | NumberFormatException e) {
+            throw new HypervisorException("find QEMU", "cannot read " + files.pid(), e);
+        }
+    }
+
+    /** A pid file may outlive its process and the number may be another's by now. */
+    private static boolean wasStartedWith(long pid, QemuFiles files) {
+        try {
+            byte[] words = Files.readAllBytes(Path.of("/proc", Long.toString(pid), "cmdline"));
+            return List.of(new String(words, StandardCharsets.UTF_8).split("\0"))
+                    .contains(files.pid().toString());
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    /**
+     * Relative paths of a foreign command line mean the same here where there is the same place.
+     */
+    private static Optional<Path> directory(DomainSpec spec) {
+        return spec.foreign()
+                .map(ForeignCommandLine::directory)
+                .filter(path -> Files.isDirectory(path));
+    }
+
+    private static void run(
+            List<String> command, Optional<Path> directory, QemuFiles files, Duration limit)
+            throws IOException {
+        Process launcher;
+        try {
+            launcher =
+                    new ProcessBuilder(command)
+                            .directory(directory.map(Path::toFile).orElse(null))
+                            .redirectInput(
+                                    ProcessBuilder.Redirect.from(Path.of("/dev/null").toFile()))
+                            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+                            .redirectError(files.errors().toFile())
+                            .start();
+        } catch (IOException e) {
+            throw new HypervisorException(
+                    START,
+                    "cannot run "
+                            + command.getFirst()
+                            + " ("
+                            + e.getMessage()
+                            + "); on Debian: apt-get install qemu-system-x86",
+                    e);
+        }
+        try {
+            if (!launcher.waitFor(limit)) {
+                launcher.destroyForcibly();
+                find(files).ifPresent(process -> process.kill(limit));
+                throw new HypervisorException(
+                        START, "not up after " + limit.toMillis() + " ms: " + said(files));
+            }
+        } catch (InterruptedException e) {
+            launcher.destroyForcibly();
+            Thread.currentThread().interrupt();
+            throw new HypervisorException(START, "interrupted", e);
+        }
+        if (launcher.exitValue() != 0) {
+            throw new HypervisorException(
+                    START, "exit status " + launcher.exitValue() + ": " + said(files));
+        }
+    }
+
+    private static String said(QemuFiles files) {
+        try {
+            String text = Files.readString(files.errors()).strip();
+            return text.isEmpty() ? "(it said nothing)" : text;
+        } catch (IOException e) {
+            return "(no " + files.errors() + ": " + e.getMessage() + ")";
+        }
+    }
+
+    /** A guest whose RAM file cannot grow dies of a bus error much later; say so now. */
+    private static void checkRoom(Path ram, long bytes) throws IOException {
+        long present = Files.exists(ram) ? Files.size(ram) : 0;
+        long free = Files.getFileStore(ram.getParent()).getUsableSpace();
+        long missing = bytes - present - free;
+        if (missing > 0) {
+            throw new HypervisorException(
+                    START,
+                    "%s has %d MiB free, the RAM file needs %d MiB: %d MiB are missing; enlarge it with mount -o remount,size=..., or give the domain less memory"
+                            .formatted(
+                                    ram.getParent(),
+                                    free >> 20,
+                                    bytes >> 20,
+                                    (missing + (1 << 20) - 1) >> 20));
+        }
+    }
+
+    public long pid() {
+        return identity.pid();
+    }
+
+    public boolean alive() {
+        return identity.alive();
+    }
+
+    /** Ends this QEMU at once, see {@link ProcessIdentity#kill}. */
+    public void kill(Duration limit) {
+        identity.kill(limit);
+    }
+}

@@ -1,0 +1,506 @@
+package holdfast.qemu.launch;
+
+import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.QemuCommandLine.Start;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/**
+ * Makes the arguments of a second copy of a machine from those of the first. What the guest can see
+ * stays word by word; what belongs to a host is replaced: memory file, monitors, screens, consoles,
+ * scripts, how the process runs. What this does not know, or knows to be impossible, is refused.
+ */
+public final class StandbyCommandLine {
+    private static final String STEP = "attach";
+
+    /** What the guest sees, with an argument. */
+    private static final Set<String> KEPT =
+            Set.of(
+                    "name",
+                    "uuid",
+                    "cpu",
+                    "smp",
+                    "m",
+                    "numa",
+                    "boot",
+                    "kernel",
+                    "initrd",
+                    "append",
+                    "dtb",
+                    "bios",
+                    "global",
+                    "set",
+                    "rtc",
+                    "icount",
+                    "fw_cfg",
+                    "smbios",
+                    "acpitable",
+                    "option-rom",
+                    "vga",
+                    "k",
+                    "L",
+                    "compat",
+                    "msg",
+                    "overcommit",
+                    "action",
+                    "watchdog-action",
+                    "usbdevice",
+                    "echr",
+                    "rotate");
+
+    /** The same without an argument. */
+    private static final Set<String> KEPT_SWITCHES =
+            Set.of(
+                    "nodefaults",
+                    "no-user-config",
+                    "no-reboot",
+                    "no-shutdown",
+                    "no-acpi",
+                    "no-hpet",
+                    "no-fd-bootchk",
+                    "usb",
+                    "singlestep",
+                    "win2k-hack",
+                    "only-migratable");
+
+    /** The host's, with an argument. Sandboxes forbid the fork that leaves a daemon. */
+    private static final Set<String> DROPPED =
+            Set.of(
+                    "accel",
+                    "qmp",
+                    "qmp-pretty",
+                    "monitor",
+                    "mon",
+                    "pidfile",
+                    "incoming",
+                    "loadvm",
+                    "D",
+                    "d",
+                    "dfilter",
+                    "trace",
+                    "gdb",
+                    "display",
+                    "vnc",
+                    "spice",
+                    "sandbox",
+                    "runas",
+                    "run-with");
+
+    /** The same without an argument. */
+    private static final Set<String> DROPPED_SWITCHES =
+            Set.of(
+                    "S",
+                    "daemonize",
+                    "s",
+                    "enable-kvm",
+                    "mem-prealloc",
+                    "full-screen",
+                    "portrait",
+                    "enable-sync-profile",
+                    "async-teardown");
+
+    private static final Map<String, String> REFUSED =
+            Map.ofEntries(
+                    Map.entry("add-fd", "a passed descriptor cannot be passed on; name the file"),
+                    Map.entry("chroot", "start it without"),
+                    Map.entry("fsdev", "a directory of the host is not replicated"),
+                    Map.entry("virtfs", "a directory of the host is not replicated"),
+                    Map.entry("tpmdev", "a TPM's state is not replicated"),
+                    Map.entry("snapshot", "disks must be read-only: use readonly=on"),
+                    Map.entry("audio", "use -audiodev and -device"),
+                    Map.entry("readconfig", "put what the file says on the command line"),
+                    Map.entry("net", "use -nic or -netdev: frames in a hub pass by the filters"),
+                    Map.entry("mem-path", "use -object memory-backend-file,...,share=on"),
+                    Map.entry("hda", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("hdb", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("hdc", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("hdd", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("fda", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("fdb", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("sd", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("pflash", "use -drive if=pflash,...,readonly=on"));
+
+    private static final Set<String> OBJECTS =
+            Set.of(
+                    "iothread",
+                    "main-loop",
+                    "rng-random",
+                    "rng-builtin",
+                    "throttle-group",
+                    "secret",
+                    "cryptodev-backend-builtin");
+
+    /** They serve screens, monitors and placement, which a copy has not. */
+    private static final Pattern OBJECTS_DROPPED =
+            Pattern.compile("tls-creds-.*|tls-cipher-suites|authz-.*|thread-context");
+
+    private static final Pattern DEVICES_REFUSED =
+            Pattern.compile(
+                    "vhost-.*|vfio-.*|.*balloon.*|ivshmem.*|pvrdma|usb-host|usb-redir|usb-mtp"
+                        + "|ccid-card-.*|pc-dimm|nvdimm|virtio-(p?mem)(-.*)?|virtio-9p.*|scsi-block"
+                        + "|scsi-generic|tpm-.*|ipmi-bmc-extern|xen-.*|x-.*");
+
+    private static final Set<String> CHARACTERS_KEPT =
+            Set.of("null", "ringbuf", "memory", "msmouse");
+
+    private static final Set<String> PLACEMENT =
+            Set.of("prealloc", "prealloc-threads", "prealloc-context", "policy", "discard-data");
+
+    private final ForeignCommandLine line;
+    private final Path ram;
+    private final List<String> arguments = new ArrayList<>();
+    private final List<String> accelerators = new ArrayList<>();
+    private boolean hasRam;
+    private boolean hasDefaults = true;
+    private boolean hasNetwork;
+
+    private StandbyCommandLine(ForeignCommandLine line, Path ram) {
+        this.line = line;
+        this.ram = ram;
+    }
+
+    /**
+     * The arguments, without the binary.
+     *
+     * @param accelerator KVM or TCG
+     * @throws HypervisorException naming the argument that cannot be had a second time
+     */
+    public static List<String> of(
+            ForeignCommandLine line, QemuFiles files, Accelerator accelerator, Start start) {
+        StandbyCommandLine copy = new StandbyCommandLine(line, files.ram());
+        copy.derive();
+        copy.accelerate(accelerator);
+        copy.add("-display", "none");
+        copy.add("-monitor", "none");
+        copy.arguments.addAll(QemuCommandLine.monitors(files));
+        copy.arguments.addAll(QemuCommandLine.process(files, start));
+        return List.copyOf(copy.arguments);
+    }
+
+    /** As {@link #of}, only to see whether it can be done. */
+    public static void check(ForeignCommandLine line) {
+        new StandbyCommandLine(line, Path.of("/replica")).derive();
+    }
+
+    /** The interface of every tap that has a name, by the netdev's id. */
+    public static Map<String, String> taps(ForeignCommandLine line) {
+        Map<String, String> taps = new HashMap<>();
+        for (int i = 0; i + 1 < line.arguments().size(); i++) {
+            if (name(line.arguments().get(i)).equals("netdev")) {
+                QemuOptions options = parse("netdev", line.arguments().get(i + 1), "type");
+                options.get("ifname")
+                        .filter(_ -> options.get("type").filter("tap"::equals).isPresent())
+                        .ifPresent(tap -> taps.put(options.get("id").orElse(""), tap));
+            }
+        }
+        return taps;
+    }
+
+    private void derive() {
+        List<String> words = line.arguments();
+        for (int i = 0; i < words.size(); i++) {
+            String word = words.get(i);
+            String name = name(word);
+            if (name.isEmpty()) {
+                throw refused(word, "disks must be read-only: use -drive ...,readonly=on");
+            }
+            if (zeroArguments(name)) {
+                continue;
+            }
+            if (REFUSED.containsKey(name)) {
+                throw refused(word, REFUSED.get(name));
+            }
+            if (i + 1 == words.size()) {
+                throw refused(word, "it is not known here, or its value is missing");
+            }
+            oneArgument(name, words.get(++i));
+        }
+        if (!hasRam) {
+            throw refused(
+                    "-object memory-backend-file,id=" + line.ramId(),
+                    "main memory was not made by the command line");
+        }
+        if (hasDefaults && !hasNetwork) {
+            throw refused("a NIC by default", "start it with -nodefaults, -nic none or a -netdev");
+        }
+    }
+
+    /** The option's name; empty for a word that is none. */
+    private static String name(String word) {
+        return word.startsWith("--")
+                ? word.substring(2)
+                : word.startsWith("-") ? word.substring(1) : "";
+    }
+
+    private boolean zeroArguments(String name) {
+        if (KEPT_SWITCHES.contains(name)) {
+            hasDefaults &= !name.equals("nodefaults");
+            add("-" + name);
+            return true;
+        }
+        if (name.equals("nographic")) {
+            // What it says beside "no screen": the firmware talks on the serial port.
+            add("-machine", "graphics=off");
+            return true;
+        }
+        return DROPPED_SWITCHES.contains(name);
+    }
+
+    private void oneArgument(String name, String value) {
+        switch (name) {
+            case "machine", "M" -> machine(value);
+            case "accel" -> accelerators.add(value);
+            case "object" -> object(value);
+            case "device" -> device(value);
+            case "netdev", "nic" -> network(name, value);
+            case "drive" -> drive(value);
+            case "blockdev" -> blockdev(value);
+            case "cdrom" -> add("-drive", "media=cdrom,readonly=on,index=2,file=" + escaped(value));
+            case "chardev" -> characters(value);
+            case "serial", "parallel", "debugcon" -> add("-" + name, port(value));
+            case "audiodev" ->
+                    add("-audiodev", "none,id=" + escaped(id(parse(name, value, "driver"))));
+            default -> {
+                if (KEPT.contains(name)) {
+                    add("-" + name, value);
+                } else if (!DROPPED.contains(name)) {
+                    throw refused(
+                            "-" + name, "it is not known here: whether a copy can have it, too");
+                }
+            }
+        }
+    }
+
+    private void machine(String value) {
+        QemuOptions options = parse("machine", value, "type");
+        options.get("accel").ifPresent(accelerators::add);
+        for (QemuOptions.Entry entry : options.entries()) {
+            if (entry.key().equals("memory-encryption")
+                    || entry.key().equals("confidential-guest-support")) {
+                throw refused(
+                        "-machine " + entry.key(), "encrypted memory cannot be read from outside");
+            }
+        }
+        QemuOptions kept = options.without("accel"::equals);
+        if (!kept.entries().isEmpty()) {
+            add("-machine", kept.text());
+        }
+    }
+
+    /** What the primary runs under; with its properties where it was asked for by name. */
+    private void accelerate(Accelerator accelerator) {
+        String wanted = accelerator.qemuName();
+        add(
+                "-accel",
+                accelerators.stream()
+                        .filter(text -> text.equals(wanted) || text.startsWith(wanted + ","))
+                        .findFirst()
+                        .orElse(wanted));
+    }
+
+    private void object(String value) {
+        QemuOptions options = parse("object", value, "qom-type");
+        String type = options.get("qom-type").orElse("");
+        if (options.get("id").filter(line.ramId()::equals).isPresent()
+                && type.startsWith("memory-backend-")) {
+            if (options.has("offset") || options.isOn("readonly")) {
+                throw refused("-object " + value, "main memory must be a whole file");
+            }
+            hasRam = true;
+            QemuOptions memory =
+                    options.without(key -> PLACEMENT.contains(key) || key.startsWith("host-nodes"))
+                            .with("mem-path", ram.toString())
+                            .with("share", "on");
+            add("-object", memory.text());
+        } else if (OBJECTS.contains(type)) {
+            add("-object", value);
+        } else if (type.startsWith("memory-backend-")) {
+            throw refused("-object " + value, "memory outside the main backend is not tracked");
+        } else if (!OBJECTS_DROPPED.matcher(type).matches()) {
+            throw refused(
+                    "-object " + value, "it is not known here: whether a copy can have it, too");
+        }
+    }
+
+    private void device(String value) {
+        QemuOptions options = parse("device", value, "driver");
+        String driver = options.get("driver").orElse("");
+        if (DEVICES_REFUSED.matcher(driver.toLowerCase(Locale.ROOT)).matches()) {
+            throw refused("-device " + value, "its state is not in what QEMU saves of a device");
+        }
+        if (options.isOn("mq")) {
+            throw refused("-device " + value, "use mq=off: a filter sees the first queue alone");
+        }
+        add("-device", value);
+    }
+
+    private void network(String name, String value) {
+        hasNetwork = true;
+        QemuOptions options = parse(name, value, "type");
+        String type = options.get("type").orElse("");
+        switch (type) {
+            case "none" -> add("-" + name, value);
+            case "user" -> {
+                // Two copies on one host cannot listen on one port, and a port of the host that
+                // died helps nobody.
+                QemuOptions kept =
+                        options.without(
+                                key ->
+                                        key.startsWith("hostfwd")
+                                                || key.startsWith("guestfwd")
+                                                || key.startsWith("smb"));
+                add("-" + name, kept.text());
+            }
+            case "tap" -> {
+                for (String key : List.of("fd", "fds", "vhostfd", "vhostfds", "helper", "br")) {
+                    if (options.has(key)) {
+                        throw refused(
+                                "-" + name + " " + value,
+                                key + "= cannot be had a second time: use ifname=TAP");
+                    }
+                }
+                if (!options.has("ifname")) {
+                    throw refused("-" + name + " " + value, "use ifname=TAP");
+                }
+                if (options.isOn("vhost") || options.isOn("vhostforce")) {
+                    throw refused("-" + name + " " + value, "use vhost=off");
+                }
+                if (options.get("vnet_hdr").isPresent() && !options.isOn("vnet_hdr")) {
+                    throw refused("-" + name + " " + value, "start it without vnet_hdr=off");
+                }
+                if (options.get("queues").filter(count -> !count.equals("1")).isPresent()) {
+                    throw refused("-" + name + " " + value, "start it without queues=");
+                }
+                if (name.equals("nic")) {
+                    throw refused(
+                            "-nic " + value, "write a tap as -netdev tap,... and -device ...");
+                }
+                add(
+                        "-" + name,
+                        options.with("script", "no")
+                                .with("downscript", "no")
+                                .with("vhost", "off")
+                                .text());
+            }
+            default ->
+                    throw refused(
+                            "-" + name + " " + value,
+                            "a network of this kind cannot be had a second time: use tap");
+        }
+    }
+
+    private void drive(String value) {
+        QemuOptions options = parse("drive", value, "file");
+        boolean empty = !options.has("file") && !options.has("filename");
+        boolean readOnly =
+                options.isOn("readonly")
+                        || options.isOn("read-only")
+                        || options.get("media").filter("cdrom"::equals).isPresent();
+        if (!empty && !readOnly) {
+            throw refused("-drive " + value, "disks are not replicated: use readonly=on");
+        }
+        requireCached("-drive " + value, options);
+        add("-drive", value);
+    }
+
+    private void blockdev(String value) {
+        QemuOptions options = parse("blockdev", value, "driver");
+        String driver = options.get("driver").orElse("");
+        if (!driver.startsWith("null-")
+                && !options.isOn("read-only")
+                && !options.isOn("auto-read-only")) {
+            throw refused("-blockdev " + value, "disks are not replicated: use read-only=on");
+        }
+        if (options.isOn("auto-read-only") && !options.isOn("read-only") && !isChild(options)) {
+            throw refused("-blockdev " + value, "disks are not replicated: use read-only=on");
+        }
+        requireCached("-blockdev " + value, options);
+        add("-blockdev", value);
+    }
+
+    /** Whether another, which must be read-only itself, is the one that uses this node. */
+    private boolean isChild(QemuOptions node) {
+        String wanted = node.get("node-name").orElse("");
+        List<String> words = line.arguments();
+        for (int i = 0; i + 1 < words.size(); i++) {
+            if (name(words.get(i)).equals("device")
+                    && parse("device", words.get(i + 1), "driver")
+                            .get("drive")
+                            .filter(wanted::equals)
+                            .isPresent()) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private static void requireCached(String argument, QemuOptions options) {
+        boolean direct =
+                options.entries().stream()
+                        .anyMatch(
+                                entry ->
+                                        entry.key().endsWith("cache.direct")
+                                                && !entry.value().equals("off"));
+        if (direct
+                || options.get("cache")
+                        .filter(Set.of("none", "directsync")::contains)
+                        .isPresent()) {
+            throw refused(
+                    argument,
+                    "direct I/O writes to guest memory where no tracker sees it: use"
+                            + " cache=writeback or cache.direct=off");
+        }
+    }
+
+    /** Its reader is on the other host; the guest's port stays. */
+    private void characters(String value) {
+        QemuOptions options = parse("chardev", value, "backend");
+        if (CHARACTERS_KEPT.contains(options.get("backend").orElse(""))) {
+            add("-chardev", value);
+            return;
+        }
+        String mux = options.isOn("mux") ? ",mux=on" : "";
+        add("-chardev", "null,id=" + escaped(id(options)) + mux);
+    }
+
+    private static String port(String value) {
+        return value.equals("none") || value.startsWith("chardev:") ? value : "null";
+    }
+
+    private static String id(QemuOptions options) {
+        return options.get("id").orElse("");
+    }
+
+    private static String escaped(String value) {
+        return value.replace(",", ",,");
+    }
+
+    private static QemuOptions parse(String name, String value, String implied) {
+        try {
+            return QemuOptions.parse(value, implied);
+        } catch (IllegalArgumentException e) {
+            throw refused("-" + name + " " + value, e.getMessage());
+        }
+    }
+
+    private static HypervisorException refused(String argument, String advice) {
+        return new HypervisorException(
+                STEP,
+                "it was started with "
+                        + argument
+                        + ", of which no equal standby can be"
+                        + " started: "
+                        + advice);
+    }
+
+    private void add(String... words) {
+        arguments.addAll(List.of(words));
+    }
+}

@@ -1,0 +1,458 @@
+package holdfast.qemu.qmp;
+
+import com.fasterxml.jackson.databind.JsonNode;
+
+import holdfast.engine.HypervisorException;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
+import java.util.function.Predicate;
+
+/**
+ * One connection to a QEMU monitor. Commands may be sent from any thread except the reader's own
+ * (that is, not from a subscriber or an {@link #onClosed} action). A command that runs into its
+ * limit fails alone: its late reply is dropped and the connection stays usable. Interrupting a
+ * thread that is sending closes the connection, as with every NIO channel.
+ */
+public final class QmpClient implements AutoCloseable {
+    /** The limit for commands sent without one: a healthy QEMU answers within milliseconds. */
+    public static final Duration COMMAND_LIMIT = Duration.ofSeconds(10);
+
+    /** Commands that may wait for a reply at once; more means that QEMU hangs. */
+    static final int PENDING_MAX = 64;
+
+    private static final Logger log = LoggerFactory.getLogger(QmpClient.class);
+    private static final String EXECUTE = "execute";
+    private static final String EXECUTE_OUT_OF_BAND = "exec-oob";
+
+    private final Path socket;
+    private final SocketChannel channel;
+    private final Thread reader;
+    private final CompletableFuture<QmpGreeting> greeting = new CompletableFuture<>();
+    private final Map<Long, CompletableFuture<QmpMessage.Answer>> pending =
+            new ConcurrentHashMap<>();
+    private final AtomicLong ids = new AtomicLong();
+    private final ReentrantLock writing = new ReentrantLock();
+    private final List<Consumer<QmpEvent>> subscribers = new CopyOnWriteArrayList<>();
+    private final ReentrantLock ending = new ReentrantLock();
+    private final List<Runnable> onClosed = new CopyOnWriteArrayList<>();
+    private final Set<CompletableFuture<QmpEvent>> expected = ConcurrentHashMap.newKeySet();
+    private final AtomicReference<Ended> ended = new AtomicReference<>();
+
+    /** How a connection ended: by whom, and the words for it. */
+    private record Ended(By by, String reason, Throwable cause) {}
+
+    private enum By {
+        US,
+        THEM
+    }
+
+    private QmpClient(Path socket, SocketChannel channel) {
+        this.socket = socket;
+        this.channel = channel;
+        // A platform thread: a virtual one would reach a blocking read through the poller, which
+        // adds a thread hop to every reply; there are two per domain.
+        this.reader =
+                Thread.ofPlatform()
+                        .daemon()
+                        .name("qmp-" + socket.getFileName())
+                        .unstarted(this::read);
+    }
+
+    /**
+     * Connects and leaves QEMU ready for commands.
+     *
+     * @param limit for all of it
+     * @throws HypervisorException if nobody listens, no greeting comes (a monitor serves one client
+     *     at a time) or it is no QEMU
+     */
+    public static QmpClient connect(Path socket, Duration limit) {
+        return connect(socket, limit, Map.of());
+    }
+
+    /**
+     * Connects with out-of-band commands enabled, see {@link #executeOutOfBand}.
+     *
+     * @throws HypervisorException as {@link #connect}, also if this monitor does not offer it
+     */
+    public static QmpClient connectOutOfBand(Path socket, Duration limit) {
+        return connect(socket, limit, Map.of("enable", List.of(QmpGreeting.OUT_OF_BAND)));
+    }
+
+    private static QmpClient connect(Path socket, Duration limit, Map<String, ?> capabilities) {
+        SocketChannel channel;
+        try {
+            channel = SocketChannel.open(StandardProtocolFamily.UNIX);
+        } catch (IOException e) {
+            throw new HypervisorException("connect", "no Unix socket: " + e.getMessage(), e);
+        }
+        QmpClient client = new QmpClient(socket, channel);
+        long until = System.nanoTime() + limit.toNanos();
+        client.reader.start();
+        try {
+            QmpGreeting found = client.await("connect", client.greeting, limit);
+            if (!capabilities.isEmpty()
+                    && !found.capabilities().contains(QmpGreeting.OUT_OF_BAND)) {
+                throw new HypervisorException(
+                        "connect",
+                        socket + " offers no out-of-band commands; give QEMU a second -qmp socket");
+            }
+            Duration left = Duration.ofNanos(Math.max(1, until - System.nanoTime()));
+            client.execute("qmp_capabilities", capabilities, left);
+            return client;
+        } catch (RuntimeException e) {
+            client.close();
+            throw e;
+        }
+    }
+
+    /** What QEMU said first. */
+    public QmpGreeting greeting() {
+        return greeting.join();
+    }
+
+    /** The socket this client is connected to. */
+    public Path socket() {
+        return socket;
+    }
+
+    /**
+     * As {@link #execute(String, Map, Duration)} without arguments, within {@link #COMMAND_LIMIT}.
+     */
+    public JsonNode execute(String command) {
+        return execute(command, Map.of(), COMMAND_LIMIT);
+    }
+
+    /** As {@link #execute(String, Map, Duration)} within {@link #COMMAND_LIMIT}. */
+    public JsonNode execute(String command, Map<String, ?> arguments) {
+        return execute(command, arguments, COMMAND_LIMIT);
+    }
+
+    /**
+     * Sends a command and waits for what it returns.
+     *
+     * @param arguments values may be texts, numbers, booleans, lists, maps and {@link JsonNode}s
+     * @throws HypervisorException if QEMU refuses it, is gone, or does not answer within the limit
+     *     (then it may still carry the command out)
+     */
+    public JsonNode execute(String command, Map<String, ?> arguments, Duration limit) {
+        return request(command, arguments, limit).orThrow(command);
+    }
+
+    /**
+     * As {@link #execute(String, Map, Duration)}, with a refusal as a value.
+     *
+     * @throws HypervisorException if QEMU is gone or does not answer
+     */
+    public QmpReply request(String command, Map<String, ?> arguments, Duration limit) {
+        return send(EXECUTE, command, arguments, limit);
+    }
+
+    /**
+     * Sends a command that overtakes those before it and works while QEMU's main loop hangs, such
+     * as {@code yank}. Only on {@link #connectOutOfBand} connections.
+     */
+    public JsonNode executeOutOfBand(String command, Map<String, ?> arguments, Duration limit) {
+        return send(EXECUTE_OUT_OF_BAND, command, arguments, limit).orThrow(command);
+    }
+
+    private QmpReply send(String verb, String command, Map<String, ?> arguments, Duration limit) {
+        if (Thread.currentThread() == reader) {
+            throw new IllegalStateException(
+                    command + " from the reader thread would wait for itself; hand it over");
+        }
+        if (pending.size() >= PENDING_MAX) {
+            throw new HypervisorException(
+                    command, PENDING_MAX + " commands unanswered at " + socket + ": QEMU hangs");
+        }
+        long id = ids.incrementAndGet();
+        CompletableFuture<QmpMessage.Answer> answer = new CompletableFuture<>();
+        pending.put(id, answer);
+        try {
+            if (ended.get() != null) {
+                throw gone(command);
+            }
+            write(command, QmpCodec.encode(verb, command, arguments, id));
+            if (log.isDebugEnabled()) {
+                log.debug(
+                        "qmp={} id={} {}={} arguments={}",
+                        socket.getFileName(),
+                        id,
+                        verb,
+                        command,
+                        loggable(command, arguments));
+            }
+            return await(command, answer, limit).reply();
+        } catch (RuntimeException e) {
+            if (!(e instanceof HypervisorException)) {
+                pending.remove(id);
+            }
+            throw e;
+        }
+    }
+
+    /** Commands that may carry a secret are logged without their arguments. */
+    private static Object loggable(String command, Map<String, ?> arguments) {
+        boolean secret =
+                command.contains("password")
+                        || String.valueOf(arguments.get("qom-type")).startsWith("secret");
+        return secret ? "(withheld)" : arguments;
+    }
+
+    private void write(String command, byte[] line) {
+        ByteBuffer bytes = ByteBuffer.wrap(line);
+        // Two callers' lines must not mix; QEMU always reads, and PENDING_MAX short lines fit its
+        // socket's buffer, so this does not wait long even where QEMU hangs.
+        writing.lock();
+        try {
+            while (bytes.hasRemaining()) {
+                channel.write(bytes);
+            }
+        } catch (IOException e) {
+            if (ended.get() != null) {
+                throw gone(command);
+            }
+            throw new HypervisorException(command, "cannot write to " + socket, e);
+        } finally {
+            writing.unlock();
+        }
+    }
+
+    private <T> T await(String command, CompletableFuture<T> reply, Duration limit) {
+        try {
+            return reply.get(limit.toNanos(), TimeUnit.NANOSECONDS);
+        } catch (TimeoutException e) {
+            throw new HypervisorException(
+                    command,
+                    "no answer within "
+                            + limit.toMillis()
+                            + " ms at "
+                            + socket
+                            + ": QEMU hangs, or another client holds this monitor",
+                    e);
+        } catch (ExecutionException e) {
+            throw gone(command);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new HypervisorException(command, "interrupted while waiting for QEMU", e);
+        }
+    }
+
+    private HypervisorException gone(String command) {
+        Ended how = ended.get();
+        return how == null
+                ? new HypervisorException(command, "no connection to " + socket)
+                : new HypervisorException(command, socket + " " + how.reason(), how.cause());
+    }
+
+    /**
+     * Calls {@code subscriber} with every event from now on, on the reader thread: it must not
+     * block, and must not send commands on this client.
+     *
+     * @return closing it ends the subscription
+     */
+    public Subscription subscribe(Consumer<QmpEvent> subscriber) {
+        subscribers.add(subscriber);
+        return () -> subscribers.remove(subscriber);
+    }
+
+    /** A subscriber's place in the list; close it to leave. */
+    @FunctionalInterface
+    public interface Subscription extends AutoCloseable {
+        @Override
+        void close();
+    }
+
+    /**
+     * Starts to look out for an event; call it before the command that brings the event about.
+     *
+     * @param matching further condition on the event, evaluated on the reader thread
+     */
+    public ExpectedEvent expect(String name, Predicate<QmpEvent> matching) {
+        return new ExpectedEvent(name, matching);
+    }
+
+    /**
+     * Waits for an event that is yet to come.
+     *
+     * @throws HypervisorException if it does not come within the limit or the connection ends
+     */
+    public QmpEvent awaitEvent(String name, Predicate<QmpEvent> matching, Duration limit) {
+        try (ExpectedEvent expected = expect(name, matching)) {
+            return expected.await(limit);
+        }
+    }
+
+    /** The first event of one kind since {@link #expect}. Close it when no longer interested. */
+    public final class ExpectedEvent implements AutoCloseable {
+        private final String name;
+        private final CompletableFuture<QmpEvent> event = new CompletableFuture<>();
+        private final Subscription subscription;
+
+        private ExpectedEvent(String name, Predicate<QmpEvent> matching) {
+            this.name = name;
+            this.subscription =
+                    subscribe(
+                            found -> {
+                                if (found.name().equals(name) && matching.test(found)) {
+                                    event.complete(found);
+                                }
+                            });
+            expected.add(event);
+            if (ended.get() != null) {
+                event.completeExceptionally(new IOException());
+            }
+        }
+
+        /**
+         * Waits for it; at once if it has come already.
+         *
+         * @throws HypervisorException if it does not come within the limit or the connection ends
+         */
+        public QmpEvent await(Duration limit) {
+            return QmpClient.this.await("event " + name, event, limit);
+        }
+
+        @Override
+        public void close() {
+            subscription.close();
+            QmpClient.this.expected.remove(event);
+        }
+    }
+
+    /**
+     * Runs {@code action} once, on the reader thread, as soon as the other side has closed the
+     * connection: QEMU died, quit, or broke the protocol. At once, on this thread, if that has
+     * happened already; never after our own {@link #close}.
+     */
+    public void onClosed(Runnable action) {
+        ending.lock();
+        try {
+            if (ended.get() == null) {
+                onClosed.add(action);
+                return;
+            }
+        } finally {
+            ending.unlock();
+        }
+        if (ended.get().by() == By.THEM) {
+            action.run();
+        }
+    }
+
+    /** Why the other side is gone; empty while it is connected, and after our own close. */
+    public Optional<String> closedBecause() {
+        return Optional.ofNullable(ended.get())
+                .filter(how -> how.by() == By.THEM)
+                .map(Ended::reason);
+    }
+
+    private void read() {
+        try {
+            channel.connect(UnixDomainSocketAddress.of(socket));
+            QmpLines lines = new QmpLines(channel);
+            QmpMessage message;
+            while ((message = lines.next()) != null) {
+                dispatch(message);
+            }
+            end(By.THEM, "was closed by QEMU", null);
+        } catch (IOException | IllegalArgumentException e) {
+            end(By.THEM, "failed: " + e.getMessage(), e);
+        } catch (RuntimeException | Error e) {
+            end(By.THEM, "reader failed: " + e, e);
+            throw e;
+        }
+    }
+
+    private void dispatch(QmpMessage message) {
+        switch (message) {
+            case QmpMessage.Hello(QmpGreeting found) -> greeting.complete(found);
+            case QmpMessage.Answer answer -> {
+                if (log.isDebugEnabled()) {
+                    log.debug(
+                            "qmp={} reply={}",
+                            socket.getFileName(),
+                            QmpCodec.excerpt(answer.raw()));
+                }
+                CompletableFuture<QmpMessage.Answer> waiting = pending.remove(answer.id());
+                if (waiting == null) {
+                    log.debug("qmp={} unclaimed reply={}", socket.getFileName(), answer.id());
+                } else {
+                    waiting.complete(answer);
+                }
+            }
+            case QmpMessage.Told(QmpEvent event) -> {
+                if (log.isDebugEnabled()) {
+                    log.debug(
+                            "qmp={} event={} data={}",
+                            socket.getFileName(),
+                            event.name(),
+                            QmpCodec.excerpt(event.data()));
+                }
+                subscribers.forEach(subscriber -> tell(() -> subscriber.accept(event)));
+            }
+        }
+    }
+
+    /** A failing subscriber must not cost the others their event or us the reader. */
+    private void tell(Runnable action) {
+        try {
+            action.run();
+        } catch (RuntimeException e) {
+            log.error("qmp={} a subscriber failed", socket.getFileName(), e);
+        }
+    }
+
+    private void end(By by, String reason, Throwable cause) {
+        ending.lock();
+        try {
+            if (!ended.compareAndSet(null, new Ended(by, reason, cause))) {
+                return;
+            }
+        } finally {
+            ending.unlock();
+        }
+        IOException failure = new IOException(reason, cause);
+        greeting.completeExceptionally(failure);
+        pending.values().forEach(waiting -> waiting.completeExceptionally(failure));
+        pending.clear();
+        expected.forEach(waiting -> waiting.completeExceptionally(failure));
+        if (by == By.THEM) {
+            log.debug("qmp={} ended reason={}", socket.getFileName(), reason);
+            onClosed.forEach(this::tell);
+        }
+        try {
+            channel.close();
+        } catch (IOException e) {
+            log.debug("qmp={} close failed", socket.getFileName(), e);
+        }
+    }
+
+    /** Leaves the monitor free for another client; QEMU runs on. Idempotent. */
+    @Override
+    public void close() {
+        end(By.US, "was closed by us", null);
+    }
+}

@@ -1,0 +1,4 @@
+/**
+ * Simulated connections between two nodes: delay, jitter, windows, and what goes wrong with them.
+ */
+package holdfast.sim.link;

@@ -1,0 +1,2 @@
+/** Virtual time: a heap of what is due. */
+package holdfast.sim.time;

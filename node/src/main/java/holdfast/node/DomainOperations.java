@@ -1,0 +1,390 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.port.DeviceState;
+import holdfast.engine.port.InboundFrames;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.AttachRequest;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.NodeInfo;
+import holdfast.node.api.Progress;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RestoreRequest;
+import holdfast.node.api.SaveRequest;
+import holdfast.node.api.SaveResult;
+import holdfast.node.config.ConfigException;
+import holdfast.node.config.DomainFile;
+import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.StoreException;
+import holdfast.qemu.domain.GuestNic;
+import holdfast.qemu.domain.QemuDomain;
+import holdfast.qemu.domain.QemuStandby;
+import holdfast.qemu.launch.Accelerators;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.ForeignCommandLine;
+import holdfast.qemu.launch.QemuCommandLine;
+import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.launch.StandbyCommandLine;
+import holdfast.qemu.launch.Taps;
+import holdfast.wire.ProtocolException;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** What operators do with domains of this node, protection aside. */
+final class DomainOperations {
+    private static final Pattern VERSION = Pattern.compile("\\d+\\.\\d+\\.\\d+");
+    private static final String UNKNOWN = "unknown";
+
+    private static final Logger LOG = LoggerFactory.getLogger(DomainOperations.class);
+    private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
+
+    private final Registry registry;
+
+    DomainOperations(Registry registry) {
+        this.registry = registry;
+    }
+
+    /** The QEMU that domains are started with; null where there is none. */
+    NodeInfo.Qemu qemu() {
+        for (String directory : System.getenv().getOrDefault("PATH", "").split(":")) {
+            Path binary = Path.of(directory, QemuProcess.BINARY);
+            if (Files.isExecutable(binary)) {
+                return new NodeInfo.Qemu(binary.toString(), version(), accelerator());
+            }
+        }
+        return null;
+    }
+
+    private static String version() {
+        Matcher found = VERSION.matcher(Accelerators.versionLine());
+        return found.find() ? found.group() : UNKNOWN;
+    }
+
+    private String accelerator() {
+        return Accelerators.known(registry.findings())
+                .map(finding -> finding.accelerator().name().toLowerCase(Locale.ROOT))
+                .orElse(UNKNOWN);
+    }
+
+    HostedDomain create(DomainSpec wished) {
+        requireFiles(wished);
+        DomainSpec spec = resolved(wished);
+        HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
+        DomainPlace place = registry.freshPlace(spec.name());
+        try {
+            place.makeTaps(spec);
+            QemuProcess process =
+                    QemuProcess.start(
+                            spec,
+                            place.files(),
+                            spec.accelerator(),
+                            QemuCommandLine.Start.RUNNING,
+                            StandbyStart.LIMIT);
+            try {
+                QemuDomain qemu = QemuDomain.attach(process, place.deviceState());
+                settle(domain, qemu, place, "started");
+                return domain;
+            } catch (RuntimeException e) {
+                process.kill(KILL_LIMIT);
+                throw e;
+            }
+        } catch (RuntimeException e) {
+            domain.removeBody();
+            place.remove();
+            abandon(domain, e);
+            throw translated(e);
+        }
+    }
+
+    /** QEMU says only that it could not load something; here the key is known, too. */
+    private static void requireFiles(DomainSpec spec) {
+        spec.firmware().ifPresent(file -> requireFile(spec, "firmware", file));
+        spec.boot()
+                .ifPresent(
+                        boot -> {
+                            requireFile(spec, "boot.kernel", boot.kernel());
+                            boot.initrd().ifPresent(file -> requireFile(spec, "boot.initrd", file));
+                        });
+        for (DomainSpec.Disk disk : spec.disks()) {
+            requireFile(spec, "disks", disk.path());
+        }
+    }
+
+    private static void requireFile(DomainSpec spec, String key, Path file) {
+        if (!Files.isReadable(file)) {
+            throw ApiException.missing(
+                    "domain \"%s\": %s names %s, which %s; correct the description or put the file there"
+                            .formatted(
+                                    spec.name(),
+                                    key,
+                                    file,
+                                    Files.exists(file)
+                                            ? "this daemon may not read"
+                                            : "does not exist"),
+                    Files.exists(file) ? "chmod a+r " + file : "ls -l " + file.getParent());
+        }
+    }
+
+    HostedDomain attach(AttachRequest request) {
+        Path monitor = Path.of(request.qmpSocket());
+        DomainPlace scratch = registry.freshPlace("attached");
+        QemuDomain qemu;
+        try {
+            Files.createDirectories(scratch.files().directory());
+            qemu = QemuDomain.attach(monitor, scratch.deviceState());
+        } catch (IOException | HypervisorException e) {
+            scratch.remove();
+            throw e instanceof HypervisorException hypervisor
+                    ? translated(hypervisor)
+                    : ApiException.failed(e.getMessage(), e);
+        }
+        String name = request.name() == null ? qemu.name() : request.name();
+        try {
+            Node.requireLegalName(name);
+            DomainSpec spec = described(name, qemu);
+            HostedDomain domain = begin(spec, DomainRuntime.Origin.ATTACHED);
+            // Sockets of filters go where we may write; the monitor and the RAM file are theirs.
+            settle(domain, qemu, scratch, "attached");
+            return domain;
+        } catch (RuntimeException e) {
+            qemu.close();
+            scratch.remove();
+            throw translated(e);
+        }
+    }
+
+    /** What can be told of a machine somebody else put together. */
+    private static DomainSpec described(String name, QemuDomain qemu) {
+        long bytes = qemu.qemu().ramBytes();
+        if ((bytes & (1 << 20) - 1) != 0) {
+            throw ApiException.badRequest(
+                    "domain "
+                            + name
+                            + " has "
+                            + bytes
+                            + " bytes of main memory; start it with whole MiB");
+        }
+        ForeignCommandLine line = qemu.commandLine();
+        Map<String, String> taps = StandbyCommandLine.taps(line);
+        List<DomainSpec.Nic> nics = qemu.nics().stream().map(nic -> described(nic, taps)).toList();
+        int vcpus = qemu.qmp().execute("query-cpus-fast").size();
+        return DomainSpec.of(name, qemu.qemu().uuid(), (int) (bytes >> 20))
+                .withVcpus(vcpus)
+                .withAccelerator(qemu.accelerator())
+                .withNics(nics)
+                .withForeign(line);
+    }
+
+    private static DomainSpec.Nic described(GuestNic nic, Map<String, String> taps) {
+        String tap = taps.get(nic.netdevId());
+        return tap == null
+                ? new DomainSpec.UserNic(nic.mac(), List.of())
+                : new DomainSpec.TapNic(nic.mac(), tap, Taps.bridgeOf(tap));
+    }
+
+    private HostedDomain begin(DomainSpec spec, DomainRuntime.Origin origin) {
+        HostedDomain domain =
+                new HostedDomain(
+                        spec, DomainStatus.State.PAUSED, DomainStatus.Role.UNPROTECTED, 0, origin);
+        registry.add(domain);
+        return domain;
+    }
+
+    private void settle(HostedDomain domain, QemuDomain qemu, DomainPlace place, String how) {
+        boolean runs = qemu.status().equals("running");
+        Set<OperatedDomain.Hold> holds =
+                runs
+                        ? EnumSet.noneOf(OperatedDomain.Hold.class)
+                        : EnumSet.of(OperatedDomain.Hold.OPERATOR);
+        domain.replace(
+                view ->
+                        view.with(
+                                        runs
+                                                ? DomainStatus.State.RUNNING
+                                                : DomainStatus.State.PAUSED,
+                                        DomainStatus.Role.UNPROTECTED)
+                                .with(Optional.of(HostedDomain.Body.of(qemu, place, holds)))
+                                .telling(how));
+        registry.remember(domain, "");
+        GuestWatch.begin(registry, domain, qemu);
+    }
+
+    private DomainSpec resolved(DomainSpec spec) {
+        try {
+            return registry.resolved(spec);
+        } catch (HypervisorException e) {
+            throw translated(e);
+        }
+    }
+
+    private void abandon(HostedDomain domain, RuntimeException reason) {
+        try {
+            registry.forget(domain);
+        } catch (StoreException e) {
+            reason.addSuppressed(e);
+        }
+    }
+
+    private static ApiException translated(RuntimeException e) {
+        return switch (e) {
+            case ApiException api -> api;
+            case HypervisorException hypervisor ->
+                    new ApiException(
+                            ApiException.Kind.MISSING, hypervisor.getMessage(), hypervisor);
+            case ConfigException config ->
+                    new ApiException(ApiException.Kind.BAD_REQUEST, config.getMessage(), config);
+            default -> ApiException.failed(e.getMessage(), e);
+        };
+    }
+
+    void pause(HostedDomain domain) {
+        requireDecided(domain).operated().hold(OperatedDomain.Hold.OPERATOR);
+        domain.replace(view -> view.with(DomainStatus.State.PAUSED, view.role()));
+    }
+
+    void unpause(HostedDomain domain) {
+        requireDecided(domain).operated().release(OperatedDomain.Hold.OPERATOR);
+        domain.replace(view -> view.with(DomainStatus.State.RUNNING, view.role()));
+    }
+
+    private static HostedDomain.Body requireDecided(HostedDomain domain) {
+        HostedDomain.Body body = domain.requireBody();
+        if (domain.view().state() == DomainStatus.State.STOPPED) {
+            throw ApiException.badRequest(
+                    "whether \""
+                            + domain.name()
+                            + "\" may run here is not decided; `holdfast status "
+                            + domain.name()
+                            + "` says what to do");
+        }
+        return body;
+    }
+
+    SaveResult save(HostedDomain domain, SaveRequest request, ProgressListener progress) {
+        HostedDomain.View view = domain.view();
+        switch (view.role()) {
+            case PRIMARY ->
+                    throw ApiException.badRequest(
+                            "domain \""
+                                    + domain.name()
+                                    + "\" is protected; `holdfast unprotect` it before saving");
+            case SECONDARY ->
+                    throw ApiException.badRequest(
+                            "this node holds the replica of \"" + domain.name() + "\" only");
+            case UNPROTECTED, SURVIVOR -> {}
+        }
+        HostedDomain.Body body = requireDecided(domain);
+        long start = System.nanoTime();
+        body.operated().suspend();
+        try {
+            DeviceState state = body.operated().saveDeviceState();
+            long bytes =
+                    SavedDomain.write(
+                            Path.of(request.file()),
+                            DomainFile.write(view.spec()),
+                            body.qemu().memory(),
+                            state,
+                            progress);
+            long pausedMillis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
+            SaveResult result =
+                    new SaveResult(
+                            domain.name(),
+                            request.file(),
+                            bytes,
+                            body.qemu().memory().pages(),
+                            pausedMillis);
+            LOG.info(
+                    "event=saved domain={} file={} bytes={}", domain.name(), request.file(), bytes);
+            switch (request.after()) {
+                case END -> {
+                    registry.ended(domain, "saved to " + request.file());
+                    registry.forget(domain);
+                }
+                case PAUSE -> {
+                    body.operated().hold(OperatedDomain.Hold.OPERATOR);
+                    body.operated().resume();
+                    domain.replace(v -> v.with(DomainStatus.State.PAUSED, v.role()));
+                }
+                case CONTINUE -> body.operated().resume();
+            }
+            return result;
+        } catch (IOException | RuntimeException e) {
+            body.operated().resume();
+            throw ApiException.failed(
+                    "\""
+                            + domain.name()
+                            + "\" was not saved to "
+                            + request.file()
+                            + " and goes on here: "
+                            + e.getMessage(),
+                    e);
+        }
+    }
+
+    HostedDomain restore(RestoreRequest request, ProgressListener progress) {
+        Path file = Path.of(request.file());
+        try (SavedDomain.Reading reading = new SavedDomain.Reading(file)) {
+            DomainSpec saved = DomainFile.parse(request.file(), reading.specJson());
+            DomainSpec spec =
+                    resolved(request.name() == null ? saved : renamed(saved, request.name()));
+            HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
+            DomainPlace place = registry.freshPlace(spec.name());
+            try {
+                place.makeTaps(spec);
+                QemuStandby standby = StandbyStart.start(spec, place);
+                try {
+                    reading.readInto(standby.replica(), progress);
+                    progress.progress(
+                            new Progress("loading", 0, 0, 0, "loading the devices' state"));
+                    QemuDomain qemu =
+                            standby.takeOver(
+                                    reading.base(),
+                                    reading.sections(),
+                                    new InboundFrames(List.of()));
+                    settle(domain, qemu, place, "restored from " + file);
+                    return domain;
+                } catch (IOException | RuntimeException e) {
+                    standby.close();
+                    throw e;
+                }
+            } catch (IOException | RuntimeException e) {
+                domain.removeBody();
+                place.remove();
+                registry.forget(domain);
+                throw e;
+            }
+        } catch (ProtocolException | ConfigException e) {
+            throw new ApiException(
+                    ApiException.Kind.FAILED,
+                    e.getMessage() + " in " + file + "; nothing was started",
+                    e);
+        } catch (IOException e) {
+            throw new ApiException(
+                    ApiException.Kind.BAD_REQUEST,
+                    "cannot read " + file + ": " + e.getMessage(),
+                    e);
+        } catch (HypervisorException e) {
+            throw translated(e);
+        }
+    }
+
+    private static DomainSpec renamed(DomainSpec spec, String name) {
+        Node.requireLegalName(name);
+        return spec.withName(name);
+    }
+}

@@ -1,0 +1,113 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.QemuFiles;
+import holdfast.qemu.launch.Taps;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.stream.Stream;
+
+/**
+ * What one copy of a domain occupies on this host besides its process: directories, its RAM file,
+ * the taps made for it.
+ *
+ * @param deviceState where its device state is saved, in the memory file system
+ */
+record DomainPlace(QemuFiles files, Path deviceState) {
+    private static final Logger LOG = LoggerFactory.getLogger(DomainPlace.class);
+    private static final String TAPS = "taps";
+
+    /** Sockets beside the RAM file must keep within a Unix socket's 107 bytes. */
+    private static final int NAME_CHARS_SHOWN = 16;
+
+    /** A place nobody used before: a file left by a crash is never taken for a guest's memory. */
+    static DomainPlace fresh(Path runDirectory, Path ramDirectory, String name) {
+        String unique = UUID.randomUUID().toString().substring(0, 8);
+        String shown = name.substring(0, Math.min(name.length(), NAME_CHARS_SHOWN));
+        Path ram = ramDirectory.resolve("hf-" + shown + "-" + unique);
+        return of(runDirectory.resolve(unique), ram);
+    }
+
+    /** The place that was made by {@link #fresh} for an attached domain, by its RAM path alone. */
+    static DomainPlace besideAttached(Path runDirectory, Path ram) {
+        String name = ram.getFileName().toString();
+        return of(runDirectory.resolve(name.substring(name.lastIndexOf('-') + 1)), ram);
+    }
+
+    /** The place of a domain that was found again. */
+    static DomainPlace of(Path directory, Path ram) {
+        return new DomainPlace(
+                new QemuFiles(directory, ram), ram.resolveSibling(ram.getFileName() + ".d"));
+    }
+
+    /**
+     * Makes the taps of {@code spec} that are not there. Which ones is written down, so that a
+     * restarted daemon removes them too.
+     */
+    void makeTaps(DomainSpec spec) {
+        List<String> made = new ArrayList<>();
+        try {
+            Files.createDirectories(files.directory());
+            for (DomainSpec.Nic nic : spec.nics()) {
+                if (nic instanceof DomainSpec.TapNic(String _, String tap, Optional<String> bridge)
+                        && !Taps.exists(tap)) {
+                    made.add(tap);
+                    Files.write(files.directory().resolve(TAPS), made);
+                    Taps.create(tap, bridge);
+                }
+            }
+        } catch (IOException e) {
+            throw new HypervisorException(
+                    "make taps", "cannot write " + files.directory() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** Removes everything. The process must be gone. Each step is tried; what fails is logged. */
+    void remove() {
+        attempt("taps", this::removeTaps);
+        attempt(files.ram().toString(), () -> Files.deleteIfExists(files.ram()));
+        attempt(deviceState.toString(), () -> deleteTree(deviceState));
+        attempt(files.directory().toString(), () -> deleteTree(files.directory()));
+    }
+
+    private void removeTaps() throws IOException {
+        Path list = files.directory().resolve(TAPS);
+        if (Files.exists(list)) {
+            Files.readAllLines(list).forEach(Taps::remove);
+        }
+    }
+
+    private interface Step {
+        void run() throws IOException;
+    }
+
+    private static void attempt(String what, Step step) {
+        try {
+            step.run();
+        } catch (IOException | HypervisorException e) {
+            LOG.warn("event=left-behind what={} reason=\"{}\"", what, e.getMessage());
+        }
+    }
+
+    private static void deleteTree(Path directory) throws IOException {
+        if (!Files.isDirectory(directory)) {
+            return;
+        }
+        try (Stream<Path> entries = Files.list(directory)) {
+            for (Path entry : entries.toList()) {
+                Files.deleteIfExists(entry);
+            }
+        }
+        Files.deleteIfExists(directory);
+    }
+}

@@ -1,0 +1,428 @@
+package holdfast.node;
+
+import holdfast.engine.ReplicationException;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.AttachRequest;
+import holdfast.node.api.DomainName;
+import holdfast.node.api.DomainSource;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.NodeApi;
+import holdfast.node.api.NodeInfo;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest;
+import holdfast.node.api.RestoreRequest;
+import holdfast.node.api.SaveRequest;
+import holdfast.node.api.SaveResult;
+import holdfast.node.api.Version;
+import holdfast.node.config.ConfigException;
+import holdfast.node.config.DomainFile;
+import holdfast.node.link.LinkListener;
+import holdfast.node.link.NodeIdentity;
+import holdfast.node.session.RemusPrimary;
+import holdfast.node.session.RemusSecondary;
+import holdfast.node.store.DomainStore;
+import holdfast.node.store.StateDirectory;
+import holdfast.node.store.StoreException;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.List;
+import java.util.UUID;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.function.Supplier;
+
+/** A node: its domains, the listener for other nodes, and what operators may ask. */
+public final class Node implements NodeApi, AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(Node.class);
+
+    /** The version other nodes and operators are told. */
+    private static final String VERSION = Version.current();
+
+    /**
+     * @param host to listen on for other nodes
+     * @param port 0: one that is free
+     * @param ramDirectory a memory file system for guest memory
+     * @param heartbeatMillis for requests that do not say
+     * @param deadlineMillis for requests that do not say
+     */
+    public record Settings(
+            String name,
+            String host,
+            int port,
+            StateDirectory state,
+            Path ramDirectory,
+            int heartbeatMillis,
+            int deadlineMillis) {}
+
+    private final Settings settings;
+    private final Registry registry;
+    private final Instant started = Instant.now();
+    private final ScheduledExecutorService timer =
+            Executors.newSingleThreadScheduledExecutor(
+                    Thread.ofPlatform().name("node-timer").daemon().factory());
+    private final CountDownLatch stopping = new CountDownLatch(1);
+    private final SecondaryHost secondaries;
+    private final PrimaryHost primaries;
+    private final Recovery recovery;
+    private final DomainOperations operations;
+    private final LinkListener listener;
+
+    /**
+     * Meets the domains of the state directory again and begins to listen.
+     *
+     * @throws ApiException if the address is taken or the state directory cannot be used
+     */
+    public static Node start(Settings settings) {
+        try {
+            return new Node(settings);
+        } catch (IOException e) {
+            throw ApiException.missing(
+                    "node "
+                            + settings.name()
+                            + " cannot start on "
+                            + settings.host()
+                            + ":"
+                            + settings.port()
+                            + ": "
+                            + e.getMessage()
+                            + "; choose another address or end what listens there",
+                    "");
+        }
+    }
+
+    private Node(Settings settings) throws IOException {
+        this.settings = settings;
+        Path state = settings.state().path();
+        NodeIdentity self = new NodeIdentity(settings.name(), identity(state), VERSION);
+        Files.createDirectories(state.resolve("run"));
+        registry =
+                new Registry(
+                        self,
+                        state,
+                        settings.ramDirectory(),
+                        new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
+                        new SessionLedger(state.resolve("sessions")));
+        secondaries = new SecondaryHost(registry);
+        primaries = new PrimaryHost(registry);
+        recovery = new Recovery(registry, timer);
+        operations = new DomainOperations(registry);
+        // The listener comes last: whoever asks gets answers of a node that knows its domains.
+        recovery.run();
+        listener = LinkListener.open(settings.host(), settings.port(), self, secondaries);
+        LOG.info(
+                "event=node-started node={} id={} version={} listen={} state={} ram={} domains={}",
+                self.name(),
+                self.id(),
+                VERSION,
+                listener.address(),
+                state,
+                settings.ramDirectory(),
+                registry.all().size());
+    }
+
+    /** The same as long as the state directory is. */
+    private static UUID identity(Path state) throws IOException {
+        Path file = state.resolve("node-id");
+        if (Files.exists(file)) {
+            return UUID.fromString(Files.readString(file).strip());
+        }
+        UUID id = UUID.randomUUID();
+        Path beside = state.resolve("node-id.new");
+        Files.writeString(beside, id + "\n");
+        Files.move(beside, file, java.nio.file.StandardCopyOption.ATOMIC_MOVE);
+        return id;
+    }
+
+    /** The port other nodes reach it on. */
+    public int port() {
+        try {
+            return listener.address().getPort();
+        } catch (IOException e) {
+            throw ApiException.failed("the listener is closed", e);
+        }
+    }
+
+    @Override
+    public NodeInfo nodeInfo() {
+        return new NodeInfo(
+                settings.name(),
+                VERSION,
+                ProcessHandle.current().pid(),
+                started.truncatedTo(ChronoUnit.MILLIS).toString(),
+                settings.host() + ":" + port(),
+                settings.state().path().toString(),
+                settings.ramDirectory().toString(),
+                ramFreeBytes(),
+                operations.qemu(),
+                registry.all().size());
+    }
+
+    private long ramFreeBytes() {
+        try {
+            return Files.getFileStore(settings.ramDirectory()).getUsableSpace();
+        } catch (IOException e) {
+            throw ApiException.failed(settings.ramDirectory() + ": " + e.getMessage(), e);
+        }
+    }
+
+    @Override
+    public List<DomainStatus> list() {
+        return registry.all().stream().map(this::report).toList();
+    }
+
+    @Override
+    public DomainStatus status(String domain) {
+        return report(registry.require(domain));
+    }
+
+    private DomainStatus report(HostedDomain domain) {
+        return StatusReport.of(settings.name(), domain);
+    }
+
+    @Override
+    public DomainStatus awaitChange(String domain, long afterChange, long timeoutMillis) {
+        registry.require(domain).await(afterChange, Math.clamp(timeoutMillis, 0, 60_000));
+        return status(domain);
+    }
+
+    @Override
+    public DomainStatus create(DomainSource source) {
+        return explained(() -> report(operations.create(DomainFile.parse(source))));
+    }
+
+    @Override
+    public DomainStatus attach(AttachRequest request) {
+        return explained(() -> report(operations.attach(request)));
+    }
+
+    @Override
+    public DomainStatus pause(String domain) {
+        return operate(domain, operations::pause);
+    }
+
+    @Override
+    public DomainStatus unpause(String domain) {
+        return operate(domain, operations::unpause);
+    }
+
+    @Override
+    public void destroy(String name) {
+        operate(
+                name,
+                domain -> {
+                    HostedDomain.View view = domain.view();
+                    switch (view.session()) {
+                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                                when session.fault().isPresent() -> {}
+                        // Its output may be contradicted by the other copy: none of it leaves.
+                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                                when PrimaryHost.undecided(session) ->
+                                primaries.giveUp(domain, session);
+                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                                when session.outcome().isEmpty() ->
+                                primaries.unprotect(domain, session);
+                        case HostedDomain.Session.Secondary(RemusSecondary session)
+                                when session.outcome().isEmpty() ->
+                                secondaries.discard(domain, session);
+                        case HostedDomain.Session _ -> {}
+                    }
+                    registry.ended(domain, "destroyed by the operator");
+                    registry.forget(domain);
+                });
+    }
+
+    @Override
+    public SaveResult save(SaveRequest request, ProgressListener progress) {
+        HostedDomain domain = registry.require(request.domain());
+        return locked(domain, () -> operations.save(domain, request, progress));
+    }
+
+    @Override
+    public DomainStatus restore(RestoreRequest request, ProgressListener progress) {
+        return explained(() -> report(operations.restore(request, progress)));
+    }
+
+    @Override
+    public DomainStatus remus(RemusRequest request, ProgressListener progress) {
+        RemusRequest whole = request.orElse(settings.heartbeatMillis(), settings.deadlineMillis());
+        return operate(request.domain(), domain -> primaries.protect(domain, whole, progress));
+    }
+
+    @Override
+    public DomainStatus unprotect(String name) {
+        return operate(
+                name,
+                domain -> {
+                    HostedDomain.View view = domain.view();
+                    if (view.role() != DomainStatus.Role.PRIMARY) {
+                        throw view.role() == DomainStatus.Role.SECONDARY
+                                ? ApiException.badRequest(
+                                        "this node holds the replica of \""
+                                                + name
+                                                + "\"; unprotect it on its primary, node "
+                                                + PrimaryHost.peerOf(view))
+                                : ApiException.notProtected(name);
+                    }
+                    switch (view.session()) {
+                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                                when session.outcome().isEmpty() && session.fault().isEmpty() ->
+                                primaries.unprotect(domain, session);
+                        case HostedDomain.Session _ ->
+                                recovery.goOn(
+                                        domain,
+                                        "the operator lets the domain go on here, unprotected");
+                    }
+                });
+    }
+
+    @Override
+    public DomainStatus failover(String name) {
+        return operate(
+                name,
+                domain -> {
+                    HostedDomain.View view = domain.view();
+                    switch (view.session()) {
+                        case HostedDomain.Session.Secondary(RemusSecondary session)
+                                when session.outcome().isEmpty() ->
+                                secondaries.failover(domain, session);
+                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                                when session.outcome().isEmpty() ->
+                                throw ApiException.badRequest(
+                                        "this node is the primary of \""
+                                                + name
+                                                + "\"; ask its secondary: holdfast failover on node"
+                                                + " "
+                                                + session.peerName());
+                        case HostedDomain.Session _ -> throw ApiException.notProtected(name);
+                    }
+                });
+    }
+
+    private interface Operation {
+        void on(HostedDomain domain);
+    }
+
+    private DomainStatus operate(String name, Operation operation) {
+        HostedDomain domain = registry.require(name);
+        return locked(
+                domain,
+                () -> {
+                    operation.on(domain);
+                    return report(domain);
+                });
+    }
+
+    /** One operation on a domain at a time; what fails reaches the operator as one line. */
+    private static <T> T locked(HostedDomain domain, Supplier<T> operation) {
+        domain.operation.lock();
+        try {
+            return explained(operation);
+        } finally {
+            domain.operation.unlock();
+        }
+    }
+
+    /** What fails reaches the operator as one line, and says whose turn it is. */
+    private static <T> T explained(Supplier<T> operation) {
+        try {
+            return operation.get();
+        } catch (ConfigException e) {
+            throw new ApiException(ApiException.Kind.BAD_REQUEST, e.getMessage(), e);
+        } catch (StoreException e) {
+            throw new ApiException(ApiException.Kind.MISSING, e.getMessage(), e);
+        } catch (ReplicationException | UncheckedIOException e) {
+            throw ApiException.failed(e.getMessage(), e);
+        }
+    }
+
+    static void requireLegalName(String name) {
+        if (!DomainName.isLegal(name)) {
+            throw ApiException.badRequest(
+                    "domain name \"" + name + "\": allowed are " + DomainName.RULE);
+        }
+    }
+
+    @Override
+    public void stopNode() {
+        stopping.countDown();
+    }
+
+    /** Waits until somebody asked for the end. */
+    void awaitStop() throws InterruptedException {
+        stopping.await();
+    }
+
+    /**
+     * Ends in order: protection ends, unprotected domains run on without a daemon, replicas are
+     * discarded.
+     */
+    @Override
+    public void close() {
+        for (HostedDomain domain : registry.all()) {
+            try {
+                leave(domain);
+            } catch (ApiException | ReplicationException e) {
+                LOG.warn("event=not-left domain={} reason=\"{}\"", domain.name(), e.getMessage());
+            }
+        }
+        timer.shutdownNow();
+        try {
+            listener.close();
+        } catch (IOException e) {
+            LOG.warn("event=listener-close reason=\"{}\"", e.getMessage());
+        }
+        LOG.info("event=node-stopped node={}", settings.name());
+    }
+
+    private void leave(HostedDomain domain) {
+        domain.operation.lock();
+        try {
+            switch (domain.view().session()) {
+                // The end of this daemon is no verdict: the domain stays muted, and the next
+                // daemon asks.
+                case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                        when PrimaryHost.undecided(session) || session.fault().isPresent() -> {
+                    LOG.warn(
+                            "event=left-undecided domain={} effect=\"its output is dropped until"
+                                    + " the daemon is started again\"",
+                            domain.name());
+                    return;
+                }
+                case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
+                        when session.outcome().isEmpty() ->
+                        primaries.unprotect(domain, session);
+                case HostedDomain.Session.Secondary(RemusSecondary session)
+                        when session.outcome().isEmpty() ->
+                        secondaries.discard(domain, session);
+                case HostedDomain.Session _ -> {}
+            }
+            domain.view().body().ifPresent(body -> body.qemu().close());
+        } finally {
+            domain.operation.unlock();
+        }
+    }
+
+    /**
+     * Forgets everything at once, as a killed process does; for tests of what a successor finds.
+     */
+    void abandon() {
+        LOG.info("event=abandoned node={}", settings.name());
+        timer.shutdownNow();
+        try {
+            listener.close();
+        } catch (IOException e) {
+            LOG.warn("event=listener-close reason=\"{}\"", e.getMessage());
+        }
+        registry.all()
+                .forEach(domain -> domain.view().body().ifPresent(body -> body.qemu().close()));
+    }
+}

@@ -1,0 +1,415 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.ReplicationException;
+import holdfast.engine.port.Arbiter;
+import holdfast.engine.remus.PrimaryEvent;
+import holdfast.engine.remus.PrimaryOutcome;
+import holdfast.engine.remus.PrimaryState;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.Progress;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest;
+import holdfast.node.config.DomainFile;
+import holdfast.node.link.LinkRefusedException;
+import holdfast.node.link.NodeAddress;
+import holdfast.node.session.Arbiters;
+import holdfast.node.session.RemusPrimary;
+import holdfast.node.store.StoreException;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.wire.Bytes;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.Standing;
+import holdfast.wire.link.StreamEncoding;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
+
+/** Protecting domains of this node, and ending that. */
+final class PrimaryHost {
+    private static final Logger LOG = LoggerFactory.getLogger(PrimaryHost.class);
+    private static final Duration START_LIMIT = Duration.ofSeconds(60);
+    private static final Duration END_LIMIT = Duration.ofSeconds(30);
+    private static final Duration END_LOOK = Duration.ofMillis(20);
+    private static final long LOOK_MILLIS = 200;
+
+    private final Registry registry;
+    private final LostPeer lostPeer;
+
+    PrimaryHost(Registry registry) {
+        this.registry = registry;
+        this.lostPeer = new LostPeer(registry.self());
+    }
+
+    /**
+     * Protects the domain; returns when the first checkpoint is committed. The caller holds its
+     * operation.
+     */
+    void protect(HostedDomain domain, RemusRequest request, ProgressListener progress) {
+        HostedDomain.View view = domain.view();
+        switch (view.role()) {
+            case PRIMARY -> throw ApiException.alreadyProtected(domain.name(), peerOf(view));
+            case SECONDARY ->
+                    throw ApiException.badRequest(
+                            "this node holds the replica of \""
+                                    + domain.name()
+                                    + "\"; protect it where it runs");
+            case UNPROTECTED, SURVIVOR -> {}
+        }
+        HostedDomain.Body body = domain.requireBody();
+        DomainSpec spec = seenNow(view.spec(), body);
+        NodeAddress peer = address(request.node());
+        UUID session = UUID.randomUUID();
+        LinkMessage.OpenSession opening =
+                new LinkMessage.OpenSession(
+                        session,
+                        domain.name(),
+                        view.generation(),
+                        Bytes.copyOf(DomainFile.write(spec).getBytes(StandardCharsets.UTF_8)),
+                        spec.memoryBytes(),
+                        request.plain() ? StreamEncoding.PLAIN : StreamEncoding.DELTA,
+                        request.heartbeatMillis(),
+                        request.deadlineMillis(),
+                        request.intervalMillis(),
+                        Registry.arbiter(request.arbiter()).kind());
+        RemusPrimary.Settings settings =
+                new RemusPrimary.Settings(
+                        peer,
+                        opening,
+                        Registry.arbiter(request.arbiter()),
+                        Duration.ofMillis(request.intervalMillis()),
+                        Optional.ofNullable(request.tee()).map(Path::of));
+        QemuGuest guest =
+                new QemuGuest(
+                        body.qemu(),
+                        body.operated(),
+                        body.place().files().directory(),
+                        request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD);
+        progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
+        SessionLedger.Entry entry =
+                new SessionLedger.Entry(
+                        session,
+                        domain.name(),
+                        SessionLedger.Side.PRIMARY,
+                        Standing.UNDECIDED,
+                        view.generation(),
+                        peer.toString(),
+                        opening.arbiter(),
+                        request.intervalMillis());
+        Following following = new Following(domain, entry);
+        // Written down before the other node can hold a replica: a restarted daemon must ask it.
+        remember(domain, entry, peer);
+        RemusPrimary primary;
+        try {
+            primary = RemusPrimary.open(settings, guest, registry.self(), following);
+        } catch (IOException | RuntimeException e) {
+            unprotected(
+                    domain,
+                    entry,
+                    DomainStatus.Role.UNPROTECTED,
+                    "not protected: " + e.getMessage());
+            throw refusal(peer, e);
+        }
+        domain.replace(
+                v -> v.with(new HostedDomain.Session.Primary(primary, request.holdOutput())));
+        // Until here a death found no session to tell.
+        body.qemu()
+                .qmp()
+                .closedBecause()
+                .ifPresent(
+                        reason ->
+                                primary.post(
+                                        new PrimaryEvent.DomainEnded(
+                                                reason, PrimaryOutcome.Ending.DIED)));
+        primary.begin();
+        following.awaitProtection(primary, progress);
+    }
+
+    /** Devices may have been plugged since a command line was read: the standby is compared. */
+    private static DomainSpec seenNow(DomainSpec spec, HostedDomain.Body body) {
+        return spec.foreign()
+                .map(line -> spec.withForeign(line.withDevices(body.qemu().devices())))
+                .orElse(spec);
+    }
+
+    private void remember(HostedDomain domain, SessionLedger.Entry entry, NodeAddress peer) {
+        DomainStatus.Role before = domain.view().role();
+        domain.replace(v -> v.with(v.state(), DomainStatus.Role.PRIMARY));
+        try {
+            registry.ledger().put(entry);
+            registry.remember(domain, peer.toString());
+        } catch (UncheckedIOException | StoreException e) {
+            domain.replace(v -> v.with(v.state(), before));
+            registry.tryRemember(domain, "");
+            throw ApiException.failed("not protected: " + e.getMessage(), e);
+        }
+    }
+
+    private static ApiException refusal(NodeAddress peer, Exception e) {
+        return switch (e) {
+            case LinkRefusedException refused ->
+                    new ApiException(
+                            refused.isSameNode()
+                                    ? ApiException.Kind.BAD_REQUEST
+                                    : ApiException.Kind.FAILED,
+                            refused.getMessage(),
+                            refused);
+            case ProtocolException protocol ->
+                    new ApiException(
+                            ApiException.Kind.UNKNOWN_NODE,
+                            peer + " is reached but is no Holdfast node: " + protocol.getMessage(),
+                            protocol);
+            case IOException io ->
+                    new ApiException(
+                            ApiException.Kind.UNKNOWN_NODE,
+                            "node "
+                                    + peer
+                                    + " cannot be reached: "
+                                    + io.getMessage()
+                                    + "; start it there with `holdfast node start`, or check the"
+                                    + " address",
+                            io);
+            case HypervisorException hypervisor ->
+                    new ApiException(
+                            ApiException.Kind.MISSING, hypervisor.getMessage(), hypervisor);
+            default -> ApiException.failed("not protected: " + e.getMessage(), e);
+        };
+    }
+
+    static NodeAddress address(String text) {
+        try {
+            return NodeAddress.parse(text);
+        } catch (IllegalArgumentException e) {
+            throw new ApiException(ApiException.Kind.UNKNOWN_NODE, e.getMessage(), e);
+        }
+    }
+
+    static String peerOf(HostedDomain.View view) {
+        return switch (view.session()) {
+            case HostedDomain.Session.None _ -> "another node";
+            case HostedDomain.Session.Primary(RemusPrimary session, boolean _) ->
+                    session.peerName();
+            case HostedDomain.Session.Secondary(var session) -> session.peerName();
+        };
+    }
+
+    /** Whether this primary waits for a person to say who may go on. */
+    static boolean undecided(RemusPrimary session) {
+        return session.settings().arbiter() == Arbiters.OPERATOR
+                && session.state() instanceof PrimaryState.Deciding;
+    }
+
+    /**
+     * Ends protection in order, or lets an undecided domain go on here: which of both the operator
+     * means is what was so when they said it. The caller holds the domain's operation.
+     */
+    void unprotect(HostedDomain domain, RemusPrimary session) {
+        boolean verdict = undecided(session);
+        session.request(
+                verdict
+                        ? new PrimaryEvent.Verdict(Arbiter.Verdict.GO_ON)
+                        : new PrimaryEvent.Unprotect());
+        awaitEnd(
+                domain,
+                session,
+                () -> {
+                    if (!verdict && undecided(session)) {
+                        throw lostMeanwhile(domain, session);
+                    }
+                });
+    }
+
+    /** Ends an undecided copy, and what it wanted to say, for good. */
+    void giveUp(HostedDomain domain, RemusPrimary session) {
+        session.request(new PrimaryEvent.Verdict(Arbiter.Verdict.STAND_DOWN));
+        awaitEnd(domain, session, () -> {});
+    }
+
+    private static ApiException lostMeanwhile(HostedDomain domain, RemusPrimary session) {
+        String reason =
+                session.state() instanceof PrimaryState.Deciding(long _, String why) ? why : "";
+        return ApiException.failed(
+                "protection of \""
+                        + domain.name()
+                        + "\" has not ended: its secondary was lost ("
+                        + reason
+                        + "); the domain runs, its output is held. Find out what became of node "
+                        + session.peerName()
+                        + ": `holdfast unprotect` here now means that the copy there is dead",
+                null);
+    }
+
+    private static void awaitEnd(HostedDomain domain, RemusPrimary session, Runnable look) {
+        long until = System.nanoTime() + END_LIMIT.toNanos();
+        try {
+            while (!session.awaitEnd(END_LOOK)) {
+                look.run();
+                if (System.nanoTime() - until > 0) {
+                    throw ApiException.failed(
+                            "protection of \""
+                                    + domain.name()
+                                    + "\" has not ended yet; it is "
+                                    + StatusReport.name(session.state()),
+                            null);
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw ApiException.failed("interrupted while protection ended", e);
+        }
+    }
+
+    /** The domain runs here alone from now on. */
+    private void unprotected(
+            HostedDomain domain, SessionLedger.Entry entry, DomainStatus.Role role, String reason) {
+        domain.replace(v -> v.with(v.state(), role).telling(reason));
+        registry.tryRemember(domain, "");
+        note(entry, Standing.DISCARDED);
+    }
+
+    private void note(SessionLedger.Entry entry, Standing standing) {
+        try {
+            registry.ledger().put(entry.with(standing, entry.generation()));
+        } catch (UncheckedIOException e) {
+            LOG.error(
+                    "event=not-remembered session={} reason=\"{}\"",
+                    entry.session(),
+                    e.getMessage());
+        }
+    }
+
+    /** Puts what becomes of a session into its domain. Called on the session's thread. */
+    private final class Following implements RemusPrimary.Listener {
+        private final HostedDomain domain;
+        private final SessionLedger.Entry entry;
+        private final CompletableFuture<Void> committed = new CompletableFuture<>();
+
+        /** Used by the session's thread alone. */
+        private boolean peerWasLost;
+
+        Following(HostedDomain domain, SessionLedger.Entry entry) {
+            this.domain = domain;
+            this.entry = entry;
+        }
+
+        @Override
+        public void changed() {
+            HostedDomain.View view = domain.replace(v -> v);
+            if (view.session() instanceof HostedDomain.Session.Primary(var session, boolean _)
+                    && session.state() instanceof PrimaryState.Deciding(long _, String reason)
+                    && !peerWasLost) {
+                peerWasLost = true;
+                if (session.settings().arbiter() == Arbiters.OPERATOR) {
+                    domain.replace(v -> v.telling(undecided(session, reason)));
+                    lostPeer.askWhileUndecided(session);
+                }
+            }
+        }
+
+        private String undecided(RemusPrimary session, String reason) {
+            return "the secondary is lost ("
+                    + reason
+                    + "); the guest runs, its output is held. Find out whether node "
+                    + session.peerName()
+                    + " lives: if not, `holdfast unprotect "
+                    + domain.name()
+                    + "` here; if the domain shall go on there, `holdfast failover "
+                    + domain.name()
+                    + "` there; never both";
+        }
+
+        @Override
+        public void protectedNow() {
+            domain.replace(view -> view.telling("protected: the first checkpoint is committed"));
+            committed.complete(null);
+        }
+
+        @Override
+        public void finished(PrimaryOutcome outcome) {
+            switch (outcome) {
+                case PrimaryOutcome.Unprotected(String reason) -> {
+                    unprotected(
+                            domain, entry, DomainStatus.Role.UNPROTECTED, "unprotected: " + reason);
+                    if (peerWasLost) {
+                        lostPeer.dismissLate(NodeAddress.parse(entry.peer()), entry.session());
+                    }
+                }
+                case PrimaryOutcome.StoodDown(String reason) -> {
+                    registry.ended(domain, "it runs on the other node: " + reason);
+                    note(entry, Standing.TOOK_OVER);
+                }
+                case PrimaryOutcome.DomainEnded(String reason, PrimaryOutcome.Ending _) -> {
+                    registry.ended(domain, reason);
+                    note(entry, Standing.UNKNOWN);
+                }
+            }
+            committed.completeExceptionally(new IllegalStateException(outcome.reason()));
+        }
+
+        @Override
+        public void broken(RuntimeException failure) {
+            domain.replace(
+                    view ->
+                            view.telling(
+                                    "an internal fault ended the session: "
+                                            + failure.getMessage()
+                                            + "; the guest runs, its output is held. If the domain"
+                                            + " does not run on node "
+                                            + entry.peer()
+                                            + ", `holdfast unprotect "
+                                            + domain.name()
+                                            + "` lets it go on here, else `holdfast destroy` ends"
+                                            + " this copy"));
+            committed.completeExceptionally(failure);
+        }
+
+        void awaitProtection(RemusPrimary primary, ProgressListener progress) {
+            long total = primary.settings().opening().memoryBytes();
+            Duration limit = START_LIMIT.plusMillis(total / 1_000);
+            long until = System.nanoTime() + limit.toNanos();
+            CopyProgress copy = new CopyProgress(total, System.nanoTime());
+            while (true) {
+                try {
+                    committed.get(LOOK_MILLIS, TimeUnit.MILLISECONDS);
+                    return;
+                } catch (TimeoutException e) {
+                    progress.progress(
+                            copy.at(primary.state(), primary.sentBytes(), System.nanoTime()));
+                    if (System.nanoTime() - until > 0) {
+                        unprotect(domain, primary);
+                        throw ApiException.failed(
+                                "no checkpoint was committed within "
+                                        + limit.toSeconds()
+                                        + " s; the domain runs here unprotected",
+                                e);
+                    }
+                } catch (ExecutionException e) {
+                    String reason =
+                            e.getCause() instanceof ReplicationException cause
+                                    ? cause.getMessage()
+                                    : String.valueOf(e.getCause().getMessage());
+                    throw ApiException.failed(
+                            "domain \"" + domain.name() + "\" is not protected: " + reason, e);
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                    throw ApiException.failed(
+                            "interrupted; protection goes on in the background", e);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,326 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.link.NodeAddress;
+import holdfast.node.link.PeerInquiry;
+import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.DomainStore;
+import holdfast.qemu.domain.QemuDomain;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.ProcessIdentity;
+import holdfast.qemu.net.NicGate;
+import holdfast.qemu.qmp.QmpClient;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.Standing;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.EnumSet;
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.TimeUnit;
+
+/**
+ * Finds the domains of a daemon that was killed. An unprotected one runs on and is met again. A
+ * replica is discarded, for it may be half way between two epochs, unless it was taken over and has
+ * run: then it is the survivor. A protected one stays suspended until the other node has said that
+ * it did not take it over.
+ */
+final class Recovery {
+    private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
+    private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
+    private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
+    private static final long ASK_AGAIN_SECONDS = 5;
+
+    private final Registry registry;
+    private final ScheduledExecutorService timer;
+
+    Recovery(Registry registry, ScheduledExecutorService timer) {
+        this.registry = registry;
+        this.timer = timer;
+    }
+
+    void run() {
+        DomainStore.Contents<DomainSpec> contents = registry.store().load();
+        for (DomainStore.Damage damage : contents.damages()) {
+            LOG.error("event=store-damaged text=\"{}\"", damage.text());
+        }
+        for (DomainStore.Stored<DomainSpec> stored : contents.domains()) {
+            try {
+                meet(stored);
+            } catch (HypervisorException | UncheckedIOException e) {
+                LOG.error(
+                        "event=not-met domain={} reason=\"{}\" next=\"its QEMU, if it runs, can be"
+                                + " taken over with holdfast attach\"",
+                        stored.name(),
+                        e.getMessage());
+            }
+        }
+    }
+
+    private void meet(DomainStore.Stored<DomainSpec> stored) {
+        if (stored.runtime().isEmpty()) {
+            registry.store().remove(stored.name());
+            return;
+        }
+        DomainRuntime runtime = stored.runtime().get();
+        DomainPlace place = place(runtime);
+        ProcessIdentity process = new ProcessIdentity(runtime.pid(), runtime.pidStartTicks());
+        if (runtime.role() == DomainStatus.Role.SECONDARY) {
+            meetReplica(stored, runtime, process, place);
+            return;
+        }
+        if (!process.alive()) {
+            place.remove();
+            registry.store().remove(stored.name());
+            HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.ENDED);
+            domain.replace(
+                    view ->
+                            view.with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
+                                    .telling("its process ended while the daemon was away"));
+            registry.add(domain);
+            return;
+        }
+        switch (runtime.role()) {
+            case UNPROTECTED, SURVIVOR -> adopt(stored.spec(), runtime, place);
+            case PRIMARY -> mute(stored.spec(), runtime, place);
+            case SECONDARY -> throw new IllegalStateException("handled above");
+        }
+    }
+
+    /**
+     * A replica, unless the ledger says that it was taken over and its QEMU that it has run: then
+     * it is the domain, and the only copy of it. One that never ran is given back to its primary.
+     */
+    private void meetReplica(
+            DomainStore.Stored<DomainSpec> stored,
+            DomainRuntime runtime,
+            ProcessIdentity process,
+            DomainPlace place) {
+        Optional<SessionLedger.Entry> session =
+                registry.ledger()
+                        .newestAsSecondary(stored.name())
+                        .filter(entry -> belongs(entry, runtime));
+        boolean tookOver =
+                session.filter(entry -> entry.standing() == Standing.TOOK_OVER).isPresent();
+        if (tookOver && process.alive()) {
+            DomainRuntime survivor =
+                    new DomainRuntime(
+                            DomainStatus.Role.SURVIVOR,
+                            session.get().generation(),
+                            runtime.pid(),
+                            runtime.pidStartTicks(),
+                            runtime.ramFile(),
+                            runtime.qmpSocket(),
+                            runtime.rescueSocket(),
+                            "",
+                            runtime.origin());
+            if (hasRun(survivor)) {
+                registry.tryRemember(adopt(stored.spec(), survivor, place), "");
+                return;
+            }
+        }
+        boolean gone = !process.alive();
+        process.kill(KILL_LIMIT);
+        place.remove();
+        registry.store().remove(stored.name());
+        // A survivor that ended by itself stays taken over: its primary must not go back in time.
+        if (!(tookOver && gone)) {
+            session.ifPresent(
+                    entry ->
+                            registry.ledger()
+                                    .put(entry.with(Standing.DISCARDED, runtime.generation())));
+        }
+        LOG.info(
+                "event=replica-discarded domain={} reason=\"the daemon that held it died\"",
+                stored.name());
+    }
+
+    private static boolean belongs(SessionLedger.Entry entry, DomainRuntime runtime) {
+        return entry.generation()
+                == (entry.standing() == Standing.TOOK_OVER
+                        ? runtime.generation() + 1
+                        : runtime.generation());
+    }
+
+    /** QEMU leaves this state at its first {@code cont} and never comes back to it. */
+    private static boolean hasRun(DomainRuntime runtime) {
+        try (QmpClient qmp = QmpClient.connect(Path.of(runtime.qmpSocket()), CONNECT_LIMIT)) {
+            return !qmp.execute("query-status").path("status").asText().equals("prelaunch");
+        }
+    }
+
+    /** An attached domain's monitor is in a directory of others: nothing there is ours. */
+    private DomainPlace place(DomainRuntime runtime) {
+        Path ram = Path.of(runtime.ramFile());
+        return switch (runtime.origin()) {
+            case STARTED -> DomainPlace.of(Path.of(runtime.qmpSocket()).getParent(), ram);
+            case ATTACHED -> DomainPlace.besideAttached(registry.runDirectory(), ram);
+        };
+    }
+
+    private static HostedDomain domain(
+            DomainSpec spec, DomainRuntime runtime, DomainStatus.State state) {
+        return new HostedDomain(
+                spec, state, runtime.role(), runtime.generation(), runtime.origin());
+    }
+
+    private HostedDomain adopt(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+        QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
+        NicGate.removeLeftovers(qemu.qmp());
+        boolean runs = qemu.status().equals("running");
+        HostedDomain domain =
+                domain(
+                        spec,
+                        runtime,
+                        runs ? DomainStatus.State.RUNNING : DomainStatus.State.PAUSED);
+        Set<OperatedDomain.Hold> holds =
+                runs
+                        ? EnumSet.noneOf(OperatedDomain.Hold.class)
+                        : EnumSet.of(OperatedDomain.Hold.OPERATOR);
+        domain.replace(
+                view ->
+                        view.with(Optional.of(HostedDomain.Body.of(qemu, place, holds)))
+                                .telling("met again after the daemon was started anew"));
+        registry.add(domain);
+        GuestWatch.begin(registry, domain, qemu);
+        return domain;
+    }
+
+    /** Its output is dropped by the filters the dead daemon left; now it does not run either. */
+    private void mute(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+        QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
+        qemu.suspend();
+        HostedDomain domain = domain(spec, runtime, DomainStatus.State.STOPPED);
+        HostedDomain.Body body =
+                HostedDomain.Body.of(qemu, place, EnumSet.of(OperatedDomain.Hold.UNDECIDED));
+        domain.replace(
+                view ->
+                        view.with(Optional.of(body))
+                                .telling(
+                                        "the daemon died while this was the primary: asking "
+                                                + runtime.peer()
+                                                + " whether it took over"));
+        registry.add(domain);
+        GuestWatch.begin(registry, domain, qemu);
+        Thread.ofVirtual().name("recovery-" + spec.name()).start(() -> ask(domain));
+    }
+
+    /** Asks the secondary's node; again and again until it knows, or an operator has decided. */
+    private void ask(HostedDomain domain) {
+        Optional<SessionLedger.Entry> entry = registry.ledger().newestAsPrimary(domain.name());
+        if (!undecided(domain)) {
+            return;
+        }
+        if (entry.isEmpty()) {
+            tell(domain, "which session protected it is not known any more", "any");
+            return;
+        }
+        String peer = entry.get().peer();
+        try {
+            LinkMessage.Answer answer =
+                    PeerInquiry.ask(
+                            NodeAddress.parse(peer),
+                            registry.self(),
+                            entry.get().session(),
+                            LinkMessage.Question.DISMISS);
+            switch (answer.standing()) {
+                case TOOK_OVER ->
+                        withOperation(
+                                domain,
+                                () ->
+                                        registry.ended(
+                                                domain,
+                                                "it runs on node "
+                                                        + peer
+                                                        + " since generation "
+                                                        + answer.generation()
+                                                        + "; this copy was ended"));
+                case DISCARDED ->
+                        withOperation(
+                                domain,
+                                () ->
+                                        goOn(
+                                                domain,
+                                                "node "
+                                                        + peer
+                                                        + " has discarded the replica: the domain"
+                                                        + " goes on here, unprotected"));
+                case UNDECIDED, UNKNOWN -> {
+                    tell(domain, "node " + peer + " answers: " + answer.text(), peer);
+                    again(domain);
+                }
+            }
+        } catch (IOException | ProtocolException e) {
+            tell(domain, "node " + peer + " does not answer (" + e.getMessage() + ")", peer);
+            again(domain);
+        }
+    }
+
+    private void again(HostedDomain domain) {
+        timer.schedule(
+                () -> Thread.ofVirtual().start(() -> ask(domain)),
+                ASK_AGAIN_SECONDS,
+                TimeUnit.SECONDS);
+    }
+
+    private static boolean undecided(HostedDomain domain) {
+        return domain.view()
+                .body()
+                .filter(body -> body.operated().isHeld(OperatedDomain.Hold.UNDECIDED))
+                .isPresent();
+    }
+
+    private void withOperation(HostedDomain domain, Runnable action) {
+        domain.operation.lock();
+        try {
+            if (undecided(domain)) {
+                action.run();
+            }
+        } catch (HypervisorException e) {
+            domain.replace(view -> view.telling(e.getMessage()));
+        } finally {
+            domain.operation.unlock();
+        }
+    }
+
+    private static void tell(HostedDomain domain, String what, String peer) {
+        String text =
+                "suspended: the daemon died while this was the primary, and "
+                        + what
+                        + "; if it does not run on "
+                        + peer
+                        + ", `holdfast unprotect "
+                        + domain.name()
+                        + "` lets it go on here, else `holdfast destroy` ends this copy";
+        if (domain.view().event().filter(event -> event.text().equals(text)).isEmpty()) {
+            domain.replace(view -> view.telling(text));
+        }
+    }
+
+    /** Lets an undecided domain go on here alone. The caller holds its operation. */
+    void goOn(HostedDomain domain, String reason) {
+        HostedDomain.Body body = domain.requireBody();
+        NicGate.removeLeftovers(body.qemu().qmp());
+        body.operated().goOn();
+        domain.replace(
+                view ->
+                        view.with(DomainStatus.State.RUNNING, DomainStatus.Role.UNPROTECTED)
+                                .telling(reason));
+        registry.tryRemember(domain, "");
+        registry.ledger()
+                .newestAsPrimary(domain.name())
+                .ifPresent(
+                        entry ->
+                                registry.ledger()
+                                        .put(entry.with(Standing.DISCARDED, entry.generation())));
+    }
+}

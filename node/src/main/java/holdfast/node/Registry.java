@@ -1,0 +1,192 @@
+package holdfast.node;
+
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.RemusRequest;
+import holdfast.node.link.NodeIdentity;
+import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.DomainStore;
+import holdfast.node.store.StoreException;
+import holdfast.qemu.domain.RunningQemu;
+import holdfast.qemu.launch.Accelerator;
+import holdfast.qemu.launch.Accelerators;
+import holdfast.qemu.launch.DomainSpec;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.nio.file.Path;
+import java.util.Collection;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** The domains of this node, what is remembered of them, and where new ones are put. */
+final class Registry {
+    private static final Logger LOG = LoggerFactory.getLogger(Registry.class);
+
+    private final NodeIdentity self;
+    private final Path stateDirectory;
+    private final Path ramDirectory;
+    private final DomainStore<DomainSpec> store;
+    private final SessionLedger ledger;
+    private final ConcurrentHashMap<String, HostedDomain> domains = new ConcurrentHashMap<>();
+
+    Registry(
+            NodeIdentity self,
+            Path stateDirectory,
+            Path ramDirectory,
+            DomainStore<DomainSpec> store,
+            SessionLedger ledger) {
+        this.self = self;
+        this.stateDirectory = stateDirectory;
+        this.ramDirectory = ramDirectory;
+        this.store = store;
+        this.ledger = ledger;
+    }
+
+    NodeIdentity self() {
+        return self;
+    }
+
+    Path ramDirectory() {
+        return ramDirectory;
+    }
+
+    DomainStore<DomainSpec> store() {
+        return store;
+    }
+
+    SessionLedger ledger() {
+        return ledger;
+    }
+
+    Path stateDirectory() {
+        return stateDirectory;
+    }
+
+    /** Where monitors and filters put their sockets. */
+    Path runDirectory() {
+        return stateDirectory.resolve("run");
+    }
+
+    DomainPlace freshPlace(String name) {
+        return DomainPlace.fresh(runDirectory(), ramDirectory, name);
+    }
+
+    /** {@code spec} with an accelerator that works here. */
+    DomainSpec resolved(DomainSpec spec) {
+        return spec.accelerator() == Accelerator.AUTO
+                ? spec.withAccelerator(Accelerators.resolve(spec.accelerator(), findings()))
+                : spec;
+    }
+
+    /** Where what was found out about this machine is kept. */
+    Path findings() {
+        return Accelerators.cacheDirectory(stateDirectory);
+    }
+
+    Collection<HostedDomain> all() {
+        return new TreeMap<>(domains).values();
+    }
+
+    /**
+     * @throws ApiException if there is none
+     */
+    HostedDomain require(String name) {
+        HostedDomain domain = domains.get(name);
+        if (domain == null) {
+            throw ApiException.unknownDomain(name);
+        }
+        return domain;
+    }
+
+    /**
+     * Takes the name. A domain of that name that has ended gives way.
+     *
+     * @throws ApiException if a live one has it
+     */
+    void add(HostedDomain domain) {
+        domains.compute(
+                domain.name(),
+                (name, present) -> {
+                    if (present != null && present.view().isLive()) {
+                        throw ApiException.exists(name);
+                    }
+                    return domain;
+                });
+    }
+
+    /** Forgets this very domain; another one that has its name by now stays. */
+    void forget(HostedDomain domain) {
+        if (domains.remove(domain.name(), domain)) {
+            store.remove(domain.name());
+        }
+    }
+
+    Map<String, HostedDomain> byName() {
+        return domains;
+    }
+
+    /**
+     * Writes down where the domain runs now.
+     *
+     * @param peer the secondary, {@code host:port}; empty while there is none
+     * @throws StoreException if that is not possible; a restarted daemon would be wrong
+     */
+    void remember(HostedDomain domain, String peer) {
+        HostedDomain.View view = domain.view();
+        store.putSpec(domain.name(), view.spec());
+        if (view.body().isPresent()) {
+            HostedDomain.Body body = view.body().get();
+            RunningQemu qemu = body.qemu().qemu();
+            store.putRuntime(
+                    domain.name(),
+                    new DomainRuntime(
+                            view.role(),
+                            view.generation(),
+                            qemu.process().pid(),
+                            qemu.process().startTicks(),
+                            body.place().files().ram().toString(),
+                            body.qemu().qmp().socket().toString(),
+                            "",
+                            peer,
+                            view.origin()));
+        }
+    }
+
+    /** As {@link #remember}; a failure is told to the operator and changes nothing else. */
+    void tryRemember(HostedDomain domain, String peer) {
+        try {
+            remember(domain, peer);
+        } catch (StoreException e) {
+            LOG.error(
+                    "event=not-remembered domain={} reason=\"{}\"", domain.name(), e.getMessage());
+            domain.replace(view -> view.telling(e.getMessage()));
+        }
+    }
+
+    /** Its process is gone for good: what it occupied is freed, the operator sees why. */
+    void ended(HostedDomain domain, String reason) {
+        // Nobody may read ENDED while something of it still runs.
+        domain.removeBody();
+        domain.replace(
+                view ->
+                        view.with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
+                                .telling(reason));
+        try {
+            if (domains.get(domain.name()) == domain) {
+                store.remove(domain.name());
+            }
+        } catch (StoreException e) {
+            LOG.error("event=not-forgotten domain={} reason=\"{}\"", domain.name(), e.getMessage());
+        }
+    }
+
+    static holdfast.node.session.Arbiters arbiter(RemusRequest.ArbiterKind kind) {
+        return switch (kind) {
+            case OPERATOR -> holdfast.node.session.Arbiters.OPERATOR;
+            case NONE -> holdfast.node.session.Arbiters.NONE;
+        };
+    }
+}

@@ -1,0 +1,167 @@
+package holdfast.node;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+
+import holdfast.wire.link.Standing;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.stream.Stream;
+
+/**
+ * What this node knows about the sessions it took part in, so that the other node can still ask
+ * after both daemons were killed. One file each, forced to the disk before what it says happens;
+ * the newest {@value #ENTRIES_MAX} are kept.
+ */
+final class SessionLedger {
+    static final int ENTRIES_MAX = 1000;
+
+    private static final Logger LOG = LoggerFactory.getLogger(SessionLedger.class);
+    private static final ObjectMapper JSON = JsonMapper.builder().build();
+    private static final String SUFFIX = ".json";
+
+    /** What this node was in a session. */
+    enum Side {
+        PRIMARY,
+        SECONDARY
+    }
+
+    /**
+     * @param standing what became of the replica, as far as this node knows
+     * @param generation the survivor's for {@link Standing#TOOK_OVER}, else the primary's
+     * @param peer the other node, {@code host:port} on a primary, its name on a secondary
+     * @param intervalMillis of the session, for people
+     */
+    record Entry(
+            UUID session,
+            String domain,
+            Side side,
+            Standing standing,
+            long generation,
+            String peer,
+            String arbiter,
+            int intervalMillis) {
+        Entry with(Standing changed, long newGeneration) {
+            return new Entry(
+                    session, domain, side, changed, newGeneration, peer, arbiter, intervalMillis);
+        }
+    }
+
+    private final Path directory;
+
+    SessionLedger(Path directory) throws IOException {
+        this.directory = directory;
+        Files.createDirectories(directory);
+        prune();
+    }
+
+    /**
+     * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen
+     */
+    synchronized void put(Entry entry) {
+        Path file = directory.resolve(entry.session() + SUFFIX);
+        Path beside = directory.resolve(entry.session() + ".new");
+        try {
+            try (FileChannel out =
+                    FileChannel.open(
+                            beside,
+                            StandardOpenOption.CREATE,
+                            StandardOpenOption.TRUNCATE_EXISTING,
+                            StandardOpenOption.WRITE)) {
+                ByteBuffer content = ByteBuffer.wrap(JSON.writeValueAsBytes(entry));
+                while (content.hasRemaining()) {
+                    out.write(content);
+                }
+                out.force(true);
+            }
+            Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
+            try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
+                names.force(true);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(
+                    "cannot remember session "
+                            + entry.session()
+                            + " in "
+                            + file
+                            + ": "
+                            + e.getMessage()
+                            + "; make room there",
+                    e);
+        }
+    }
+
+    synchronized Optional<Entry> get(UUID session) {
+        return read(directory.resolve(session + SUFFIX));
+    }
+
+    /** The newest session of a domain in which this node was the primary. */
+    synchronized Optional<Entry> newestAsPrimary(String domain) {
+        return newest(domain, Side.PRIMARY);
+    }
+
+    /** The newest session of a domain in which this node held the replica. */
+    synchronized Optional<Entry> newestAsSecondary(String domain) {
+        return newest(domain, Side.SECONDARY);
+    }
+
+    private Optional<Entry> newest(String domain, Side side) {
+        for (Path file : newestFirst()) {
+            Optional<Entry> entry = read(file);
+            if (entry.isPresent()
+                    && entry.get().side() == side
+                    && entry.get().domain().equals(domain)) {
+                return entry;
+            }
+        }
+        return Optional.empty();
+    }
+
+    private Optional<Entry> read(Path file) {
+        if (!Files.exists(file)) {
+            return Optional.empty();
+        }
+        try {
+            return Optional.of(JSON.readValue(file.toFile(), Entry.class));
+        } catch (IOException e) {
+            LOG.warn("event=session-unreadable file={} reason=\"{}\"", file, e.getMessage());
+            return Optional.empty();
+        }
+    }
+
+    private List<Path> newestFirst() {
+        try (Stream<Path> files = Files.list(directory)) {
+            record Dated(Path file, long millis) {}
+            List<Dated> dated = new ArrayList<>();
+            for (Path file : files.filter(f -> f.toString().endsWith(SUFFIX)).toList()) {
+                dated.add(new Dated(file, Files.getLastModifiedTime(file).toMillis()));
+            }
+            dated.sort(Comparator.comparingLong(Dated::millis).reversed());
+            return dated.stream().map(Dated::file).toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot read " + directory, e);
+        }
+    }
+
+    private void prune() throws IOException {
+        List<Path> files = newestFirst();
+        for (int i = ENTRIES_MAX; i < files.size(); i++) {
+            Files.deleteIfExists(files.get(i));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+package holdfast.node;
+
+import holdfast.engine.port.OutputGate;
+import holdfast.engine.remus.PrimaryState;
+import holdfast.engine.remus.SecondaryState;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.ProtectionStatus;
+import holdfast.node.api.RemusRequest.ArbiterKind;
+import holdfast.node.session.Arbiters;
+import holdfast.node.session.PrimaryFigures;
+import holdfast.node.session.ProtectedGuest;
+import holdfast.node.session.RemusPrimary;
+import holdfast.node.session.RemusSecondary;
+import holdfast.node.session.SecondaryFigures;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.StreamEncoding;
+
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+
+/** What operators see of a domain. */
+final class StatusReport {
+    private StatusReport() {}
+
+    static DomainStatus of(String node, HostedDomain domain) {
+        HostedDomain.View view = domain.view();
+        DomainSpec spec = view.spec();
+        return new DomainStatus(
+                spec.name(),
+                spec.uuid().toString(),
+                view.state(),
+                view.role(),
+                node,
+                view.body().map(body -> body.qemu().qemu().process().pid()).orElse(0L),
+                spec.memoryMiB(),
+                spec.vcpus(),
+                nics(spec),
+                disks(spec),
+                protection(view.session()),
+                view.event().orElse(null),
+                view.change());
+    }
+
+    private static List<DomainStatus.Nic> nics(DomainSpec spec) {
+        List<DomainStatus.Nic> nics = new ArrayList<>();
+        for (DomainSpec.Nic nic : spec.nics()) {
+            nics.add(
+                    switch (nic) {
+                        case DomainSpec.TapNic(String mac, String tap, Optional<String> _) ->
+                                new DomainStatus.Nic(nics.size(), "tap", tap, mac);
+                        case DomainSpec.UserNic user ->
+                                new DomainStatus.Nic(nics.size(), "user", "", user.mac());
+                    });
+        }
+        return nics;
+    }
+
+    private static List<DomainStatus.Disk> disks(DomainSpec spec) {
+        List<DomainStatus.Disk> disks = new ArrayList<>();
+        for (DomainSpec.Disk disk : spec.disks()) {
+            disks.add(
+                    new DomainStatus.Disk(
+                            disks.size(),
+                            disk.path().toString(),
+                            disk.format().name().toLowerCase(Locale.ROOT)));
+        }
+        return disks;
+    }
+
+    private static ProtectionStatus protection(HostedDomain.Session session) {
+        return switch (session) {
+            case HostedDomain.Session.None _ -> null;
+            case HostedDomain.Session.Primary(RemusPrimary primary, boolean holdOutput) ->
+                    primary(primary, holdOutput);
+            case HostedDomain.Session.Secondary(RemusSecondary secondary) -> secondary(secondary);
+        };
+    }
+
+    private static ProtectionStatus primary(RemusPrimary session, boolean holdOutput) {
+        PrimaryFigures figures = session.figures();
+        OutputGate.Held held = session.held();
+        LinkMessage.OpenSession opening = session.settings().opening();
+        ProtectedGuest.Tracking tracking = session.tracking();
+        return new ProtectionStatus(
+                session.fault().isPresent() ? "broken" : name(session.state()),
+                session.peerName(),
+                session.settings().peer().toString(),
+                (int) session.settings().interval().toMillis(),
+                holdOutput,
+                opening.encoding() == StreamEncoding.PLAIN,
+                kind(session.settings().arbiter()),
+                opening.generation(),
+                time(figures.protectedSince()),
+                figures.epochsCommitted(),
+                figures.lastCommitAgeMillis(),
+                new ProtectionStatus.Tracker(tracking.kind(), tracking.refused()),
+                new ProtectionStatus.PauseMicros(
+                        figures.pauseMicrosP50(),
+                        figures.pauseMicrosP99(),
+                        figures.pauseMicrosMax()),
+                new ProtectionStatus.PauseStages(
+                        figures.suspendMicros(),
+                        figures.stateMicros(),
+                        figures.outputMicros(),
+                        figures.trackMicros(),
+                        figures.copyMicros(),
+                        figures.resumeMicros()),
+                new ProtectionStatus.DirtyPages(figures.dirtyPagesP50(), figures.dirtyPagesP99()),
+                figures.streamBytes(),
+                figures.checkpointsPerSecond(),
+                held.frames(),
+                held.bytes(),
+                held.bytesPeak(),
+                held.bytesMax(),
+                held.framesDropped(),
+                figures.backPressureMillis(),
+                figures.failures());
+    }
+
+    private static ProtectionStatus secondary(RemusSecondary session) {
+        SecondaryFigures figures = session.figures();
+        LinkMessage.OpenSession opening = session.opening();
+        return new ProtectionStatus(
+                name(session.state()),
+                session.peerName(),
+                session.peerAddress(),
+                opening.intervalMillis(),
+                true,
+                opening.encoding() == StreamEncoding.PLAIN,
+                kind(session.arbiter()),
+                opening.generation(),
+                time(figures.protectedSince()),
+                figures.epochsCommitted(),
+                figures.lastCommitAgeMillis(),
+                null,
+                new ProtectionStatus.PauseMicros(0, 0, 0),
+                new ProtectionStatus.PauseStages(0, 0, 0, 0, 0, 0),
+                new ProtectionStatus.DirtyPages(figures.pagesP50(), figures.pagesP99()),
+                0,
+                figures.checkpointsPerSecond(),
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0);
+    }
+
+    static String name(PrimaryState state) {
+        return state.getClass().getSimpleName().toLowerCase(Locale.ROOT);
+    }
+
+    static String name(SecondaryState state) {
+        return state.getClass()
+                .getSimpleName()
+                .replaceAll("(?<=[a-z])(?=[A-Z])", "-")
+                .toLowerCase(Locale.ROOT);
+    }
+
+    private static ArbiterKind kind(Arbiters arbiter) {
+        return switch (arbiter) {
+            case OPERATOR -> ArbiterKind.OPERATOR;
+            case NONE -> ArbiterKind.NONE;
+        };
+    }
+
+    private static String time(Optional<Instant> instant) {
+        return instant.map(Instant::toString).orElse(null);
+    }
+}

@@ -1,0 +1,26 @@
+package holdfast.node.api;
+
+/**
+ * How far a long operation is.
+ *
+ * @param stage what is done now: {@code preparing}, {@code copying} (live rounds), {@code
+ *     first-checkpoint}, {@code saving}, {@code loading}
+ * @param round round of the live stage, from 0; 0 elsewhere
+ * @param doneBytes bytes of this stage that are done
+ * @param totalBytes bytes of this stage, or 0 while unknown
+ * @param text one short sentence for the operator
+ */
+public record Progress(String stage, int round, long doneBytes, long totalBytes, String text) {
+    public Progress {
+        if (round < 0 || doneBytes < 0 || totalBytes < 0) {
+            throw new IllegalArgumentException(
+                    "round "
+                            + round
+                            + ", doneBytes "
+                            + doneBytes
+                            + ", totalBytes "
+                            + totalBytes
+                            + ": none may be negative");
+        }
+    }
+}

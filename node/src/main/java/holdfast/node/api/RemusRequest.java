@@ -1,0 +1,106 @@
+package holdfast.node.api;
+
+import com.fasterxml.jackson.annotation.JsonCreator;
+import com.fasterxml.jackson.annotation.JsonValue;
+
+/**
+ * How a domain is to be protected.
+ *
+ * @param domain the domain's name
+ * @param node the secondary's node, {@code host} or {@code host:port}; the port is {@value
+ *     #PORT_DEFAULT} unless given
+ * @param intervalMillis the guest runs this long between two checkpoints, 1 to 10,000
+ * @param holdOutput whether output waits for its commit; without that a survivor may contradict
+ *     what was said
+ * @param plain whether the bulk stream is a byte-exact Xen stream, without deltas
+ * @param arbiter who decides when the two nodes no longer hear each other
+ * @param heartbeatMillis a sign of life is sent this often, 10 to 60,000, or {@value #OF_THE_NODE}
+ * @param deadlineMillis a peer silent for this long is lost; at least twice {@code
+ *     heartbeatMillis}, at most 600,000, or {@value #OF_THE_NODE}
+ * @param tee absolute path of a file that gets a copy of the bulk stream, or null; needs {@code
+ *     plain}
+ */
+public record RemusRequest(
+        String domain,
+        String node,
+        int intervalMillis,
+        boolean holdOutput,
+        boolean plain,
+        ArbiterKind arbiter,
+        int heartbeatMillis,
+        int deadlineMillis,
+        String tee) {
+    public static final int PORT_DEFAULT = 7227;
+
+    /** Leaves {@code heartbeatMillis} or {@code deadlineMillis} to the node's settings. */
+    public static final int OF_THE_NODE = 0;
+
+    public static final int INTERVAL_MILLIS_DEFAULT = 25;
+    public static final int INTERVAL_MILLIS_MAX = 10_000;
+    public static final int HEARTBEAT_MILLIS_DEFAULT = 100;
+    public static final int HEARTBEAT_MILLIS_MIN = 10;
+    public static final int HEARTBEAT_MILLIS_MAX = 60_000;
+    public static final int DEADLINE_MILLIS_DEFAULT = 500;
+    public static final int DEADLINE_MILLIS_MAX = 600_000;
+
+    /** Who decides. */
+    public enum ArbiterKind {
+        /**
+         * A person: nothing happens by itself; {@code failover} on one side or {@code unprotect} on
+         * the other is the verdict.
+         */
+        OPERATOR,
+        /**
+         * Nobody: a secondary that hears nothing goes on by itself. If only the network broke, both
+         * copies run.
+         */
+        NONE;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static ArbiterKind of(String text) {
+            return JsonNames.parse(ArbiterKind.class, text);
+        }
+    }
+
+    public RemusRequest {
+        ApiException.require("domain", domain);
+        ApiException.require("node", node);
+        ApiException.require("arbiter", arbiter);
+        range("intervalMillis", intervalMillis, 1, INTERVAL_MILLIS_MAX);
+        if (heartbeatMillis != OF_THE_NODE) {
+            range("heartbeatMillis", heartbeatMillis, HEARTBEAT_MILLIS_MIN, HEARTBEAT_MILLIS_MAX);
+        }
+        if (deadlineMillis != OF_THE_NODE) {
+            int least = Math.max(heartbeatMillis, HEARTBEAT_MILLIS_MIN);
+            range("deadlineMillis", deadlineMillis, 2 * least, DEADLINE_MILLIS_MAX);
+        }
+        if (tee != null && !plain) {
+            throw ApiException.badRequest(
+                    "tee needs plain: only the plain stream stands for itself; add --plain or leave"
+                            + " --tee out");
+        }
+    }
+
+    /** This request with the node's own settings where it leaves them open. */
+    public RemusRequest orElse(int nodeHeartbeatMillis, int nodeDeadlineMillis) {
+        int heartbeat = heartbeatMillis == OF_THE_NODE ? nodeHeartbeatMillis : heartbeatMillis;
+        int deadline =
+                deadlineMillis == OF_THE_NODE
+                        ? Math.max(nodeDeadlineMillis, 2 * heartbeat)
+                        : deadlineMillis;
+        return new RemusRequest(
+                domain, node, intervalMillis, holdOutput, plain, arbiter, heartbeat, deadline, tee);
+    }
+
+    private static void range(String field, int found, int least, int most) {
+        if (found < least || found > most) {
+            throw ApiException.badRequest(
+                    field + " " + found + ": allowed " + least + " to " + most);
+        }
+    }
+}

@@ -1,0 +1,98 @@
+package holdfast.node.link;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.ClosedChannelException;
+import java.nio.channels.ReadableByteChannel;
+import java.nio.channels.SocketChannel;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/**
+ * The bulk stream on the secondary, before its connection has come in and after it has gone. Its
+ * end is not passed on before CONTROL had time to say what it means.
+ */
+final class BulkInput implements ReadableByteChannel {
+    private static final long ARRIVAL_NANOS = TimeUnit.SECONDS.toNanos(15);
+
+    /** What became of the connection. */
+    private sealed interface Stage {
+        record Expected() implements Stage {}
+
+        record Attached(SocketChannel channel) implements Stage {}
+
+        record Closed() implements Stage {}
+    }
+
+    private final Consumer<String> broken;
+    private final CountDownLatch changed = new CountDownLatch(1);
+    private Stage stage = new Stage.Expected();
+
+    /**
+     * @param broken called once on the reading thread when the stream ended though nobody here
+     *     closed it; returns when it is settled what that means
+     */
+    BulkInput(Consumer<String> broken) {
+        this.broken = broken;
+    }
+
+    /** Whether the connection was expected and is now this one. */
+    synchronized boolean attach(SocketChannel channel) {
+        if (!(stage instanceof Stage.Expected)) {
+            return false;
+        }
+        stage = new Stage.Attached(channel);
+        changed.countDown();
+        return true;
+    }
+
+    @Override
+    public int read(ByteBuffer target) throws IOException {
+        if (!Joining.await(changed, ARRIVAL_NANOS)) {
+            broken.accept(
+                    "no BULK connection came within "
+                            + TimeUnit.NANOSECONDS.toSeconds(ARRIVAL_NANOS)
+                            + " s");
+            return -1;
+        }
+        int count;
+        try {
+            count = channel().read(target);
+        } catch (IOException e) {
+            if (isOpen()) {
+                broken.accept("the bulk connection broke: " + e.getMessage());
+            }
+            throw e;
+        }
+        if (count < 0) {
+            broken.accept("the bulk connection ended");
+        }
+        return count;
+    }
+
+    private synchronized SocketChannel channel() throws ClosedChannelException {
+        if (stage instanceof Stage.Attached(SocketChannel channel)) {
+            return channel;
+        }
+        throw new ClosedChannelException();
+    }
+
+    @Override
+    public synchronized boolean isOpen() {
+        return !(stage instanceof Stage.Closed);
+    }
+
+    @Override
+    public void close() throws IOException {
+        Stage was;
+        synchronized (this) {
+            was = stage;
+            stage = new Stage.Closed();
+        }
+        changed.countDown();
+        if (was instanceof Stage.Attached(SocketChannel channel)) {
+            channel.close();
+        }
+    }
+}

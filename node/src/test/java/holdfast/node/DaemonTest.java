@@ -1,0 +1,223 @@
+package holdfast.node;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import holdfast.node.api.ApiClient;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.DomainStatus.Role;
+import holdfast.node.api.DomainStatus.State;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest.ArbiterKind;
+import holdfast.qemu.launch.ProcessIdentity;
+
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+
+/** A daemon as a process of its own, killed with SIGKILL; the other node lives in this process. */
+@Tag("qemu")
+@Timeout(120)
+class DaemonTest {
+    @Test
+    void a_killed_daemon_does_not_harm_an_unprotected_guest() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                Host a = new Host(hosts, "a")) {
+            a.start();
+            DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
+            a.kill();
+            assertThat(ProcessHandle.of(created.pid())).isPresent();
+            a.start();
+            DomainStatus met = a.client().status("g");
+            assertThat(met.pid()).isEqualTo(created.pid());
+            assertThat(met.state()).isEqualTo(State.RUNNING);
+            a.client().destroy("g");
+            assertThat(hosts.ramFiles()).isEmpty();
+        }
+    }
+
+    @Test
+    void a_primary_that_comes_back_goes_on_where_the_replica_had_not_run() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                Host a = new Host(hosts, "a")) {
+            Node b = hosts.start("b");
+            a.start();
+            DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
+            a.client()
+                    .remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            a.kill();
+            await(b, s -> s.protection().state().equals("deciding"));
+            a.start();
+            DomainStatus back = await(a.client(), s -> s.role() == Role.UNPROTECTED);
+            assertThat(back.state()).isEqualTo(State.RUNNING);
+            assertThat(back.pid()).isEqualTo(created.pid());
+            assertThat(back.lastEvent().text()).contains("discarded the replica");
+            assertThat(b.list()).isEmpty();
+            a.client().destroy("g");
+        }
+    }
+
+    @Test
+    void a_primary_that_comes_back_ends_its_copy_where_the_replica_runs() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                Host a = new Host(hosts, "a")) {
+            Node b = hosts.start("b");
+            a.start();
+            DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
+            a.client().remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
+            long killed = System.nanoTime();
+            a.kill();
+            DomainStatus survivor = await(b, s -> s.role() == Role.SURVIVOR);
+            System.out.println(
+                    "failover millis from kill of the daemon to the survivor's role "
+                            + TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - killed));
+            assertThat(survivor.state()).isEqualTo(State.RUNNING);
+            assertThat(ProcessHandle.of(created.pid())).isPresent();
+            a.start();
+            await(a.client(), s -> s.state() == State.ENDED);
+            assertThat(ProcessIdentity.of(created.pid())).isEmpty();
+        }
+    }
+
+    @Test
+    void a_primary_that_comes_back_alone_stays_suspended_until_the_operator_decides()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                Host a = new Host(hosts, "a");
+                Host b = new Host(hosts, "b")) {
+            a.start();
+            b.start();
+            a.client().create(hosts.firmwareGuest("g"));
+            a.client()
+                    .remus(
+                            TestHosts.remus("g", b.port(), ArbiterKind.OPERATOR),
+                            ProgressListener.none());
+            a.kill();
+            b.kill();
+            a.start();
+            DomainStatus muted =
+                    await(a.client(), s -> s.lastEvent().text().contains("does not answer"));
+            assertThat(muted.state()).isEqualTo(State.STOPPED);
+            assertThat(muted.role()).isEqualTo(Role.PRIMARY);
+            assertThat(muted.lastEvent().text()).contains("holdfast unprotect g");
+            DomainStatus decided = a.client().unprotect("g");
+            assertThat(decided.state()).isEqualTo(State.RUNNING);
+            assertThat(decided.role()).isEqualTo(Role.UNPROTECTED);
+            a.client().destroy("g");
+            // The replica of a killed daemon is discarded when it starts again.
+            b.start();
+            assertThat(b.client().list()).isEmpty();
+            assertThat(hosts.ramFiles()).isEmpty();
+        }
+    }
+
+    private static DomainStatus await(
+            holdfast.node.api.NodeApi node, Predicate<DomainStatus> condition)
+            throws InterruptedException {
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+        while (true) {
+            DomainStatus status = node.status("g");
+            if (condition.test(status)) {
+                return status;
+            }
+            if (System.nanoTime() - until > 0) {
+                throw new AssertionError("not within 30 s: " + status);
+            }
+            Thread.sleep(5);
+        }
+    }
+
+    /** A host with a daemon that can be killed. */
+    private static final class Host implements AutoCloseable {
+        private final TestHosts hosts;
+        private final String name;
+        private final int port;
+        private final Path state;
+        private Process daemon;
+
+        Host(TestHosts hosts, String name) throws IOException {
+            this.hosts = hosts;
+            this.name = name;
+            this.state = hosts.directory.resolve(name);
+            try (ServerSocket free = new ServerSocket(0)) {
+                port = free.getLocalPort();
+            }
+            Files.writeString(
+                    hosts.directory.resolve(name + "-node.yaml"),
+                    """
+                    name: %s
+                    listen: 127.0.0.1:%d
+                    stateDirectory: %s
+                    ramDirectory: %s
+                    """
+                            .formatted(name, port, state, hosts.ram));
+        }
+
+        int port() {
+            return port;
+        }
+
+        ApiClient client() {
+            return new ApiClient(state.resolve("api.sock"));
+        }
+
+        void start() throws Exception {
+            daemon =
+                    new ProcessBuilder(
+                                    ProcessHandle.current().info().command().orElseThrow(),
+                                    "--enable-native-access=ALL-UNNAMED",
+                                    "-XX:TieredStopAtLevel=1",
+                                    "-cp",
+                                    System.getProperty("java.class.path"),
+                                    "holdfast.node.Daemon",
+                                    hosts.directory.resolve(name + "-node.yaml").toString())
+                            .redirectOutput(ProcessBuilder.Redirect.INHERIT)
+                            .redirectError(ProcessBuilder.Redirect.INHERIT)
+                            .start();
+            long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+            while (true) {
+                try {
+                    client().nodeInfo();
+                    return;
+                } catch (ApiException e) {
+                    if (!daemon.isAlive() || System.nanoTime() - until > 0) {
+                        throw new AssertionError("the daemon does not start", e);
+                    }
+                    Thread.sleep(50);
+                }
+            }
+        }
+
+        void kill() throws InterruptedException {
+            daemon.destroyForcibly().waitFor();
+        }
+
+        @Override
+        public void close() {
+            if (daemon == null) {
+                return;
+            }
+            try {
+                if (!daemon.isAlive()) {
+                    start();
+                }
+                for (DomainStatus domain : client().list()) {
+                    client().destroy(domain.name());
+                }
+                client().stopNode();
+                if (!daemon.waitFor(20, TimeUnit.SECONDS)) {
+                    daemon.destroyForcibly().waitFor();
+                }
+            } catch (Exception e) {
+                throw new AssertionError("cleaning up host " + name, e);
+            }
+        }
+    }
+}

@@ -1,0 +1,251 @@
+package holdfast.node;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainSource;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.DomainStatus.Role;
+import holdfast.node.api.DomainStatus.State;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.ProtectionStatus;
+import holdfast.node.api.RemusRequest;
+import holdfast.node.api.RemusRequest.ArbiterKind;
+import holdfast.node.api.RestoreRequest;
+import holdfast.node.api.SaveRequest;
+import holdfast.node.api.SaveResult;
+import holdfast.wire.xen.ReaderOptions;
+import holdfast.wire.xen.StreamVerdict;
+import holdfast.wire.xen.StreamVerifier;
+
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+import java.nio.channels.FileChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
+
+/** Two nodes in one process with real QEMU processes. */
+@Tag("qemu")
+@Timeout(120)
+class NodeTest {
+    @Test
+    void a_file_that_is_not_there_is_named_with_its_key_and_nothing_is_started() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            DomainSource source =
+                    new DomainSource(
+                            "/tmp/w.yaml",
+                            "{name: w, memory: 64M, boot: {kernel: /nowhere/vmlinuz}}");
+            assertThatThrownBy(() -> a.create(source))
+                    .isInstanceOfSatisfying(
+                            ApiException.class,
+                            e -> assertThat(e.kind()).isEqualTo(ApiException.Kind.MISSING))
+                    .hasMessageContaining("boot.kernel")
+                    .hasMessageContaining("/nowhere/vmlinuz");
+            assertThat(a.list()).isEmpty();
+        }
+    }
+
+    @Test
+    void a_domain_survives_the_death_of_its_process_and_can_be_protected_again() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            DomainStatus created = a.create(hosts.firmwareGuest("g"));
+            assertThat(created.state()).isEqualTo(State.RUNNING);
+            assertThat(created.role()).isEqualTo(Role.UNPROTECTED);
+
+            DomainStatus protectedNow =
+                    a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
+            assertThat(protectedNow.role()).isEqualTo(Role.PRIMARY);
+            assertThat(b.status("g").role()).isEqualTo(Role.SECONDARY);
+            assertThat(b.status("g").state()).isEqualTo(State.STANDBY);
+            assertThatThrownBy(
+                            () ->
+                                    a.remus(
+                                            TestHosts.remus("g", b, ArbiterKind.NONE),
+                                            ProgressListener.none()))
+                    .isInstanceOfSatisfying(
+                            ApiException.class,
+                            e ->
+                                    assertThat(e.kind())
+                                            .isEqualTo(ApiException.Kind.ALREADY_PROTECTED));
+
+            await(a, "g", s -> s.protection().epochsCommitted() >= 40);
+            ProtectionStatus figures = a.status("g").protection();
+            System.out.println("protection " + figures);
+            assertThat(figures.pauseMicros().p50()).isPositive();
+
+            ProcessHandle.of(created.pid()).orElseThrow().destroyForcibly();
+            DomainStatus survivor = await(b, "g", s -> s.role() == Role.SURVIVOR);
+            assertThat(survivor.state()).isEqualTo(State.RUNNING);
+            assertThat(survivor.pid()).isNotEqualTo(created.pid()).isPositive();
+            await(a, "g", s -> s.state() == State.ENDED);
+
+            DomainStatus again =
+                    b.remus(TestHosts.remus("g", a, ArbiterKind.OPERATOR), ProgressListener.none());
+            assertThat(again.role()).isEqualTo(Role.PRIMARY);
+            assertThat(again.protection().generation()).isEqualTo(1);
+            DomainStatus unprotected = b.unprotect("g");
+            assertThat(unprotected.role()).isEqualTo(Role.UNPROTECTED);
+            assertThat(unprotected.state()).isEqualTo(State.RUNNING);
+            b.destroy("g");
+            assertThat(b.list()).isEmpty();
+        }
+    }
+
+    @Test
+    void an_operator_moves_a_domain_by_failover() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            assertThatThrownBy(() -> a.failover("g"))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("node b");
+            DomainStatus moved = b.failover("g");
+            assertThat(moved.role()).isEqualTo(Role.SURVIVOR);
+            assertThat(moved.state()).isEqualTo(State.RUNNING);
+            await(a, "g", s -> s.state() == State.ENDED);
+        }
+    }
+
+    @Test
+    void a_saved_domain_is_a_valid_stream_and_runs_again() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            a.create(hosts.firmwareGuest("g"));
+            Path file = hosts.directory.resolve("g.save");
+            SaveResult saved =
+                    a.save(
+                            new SaveRequest("g", file.toString(), SaveRequest.After.END),
+                            ProgressListener.none());
+            assertThat(saved.bytes()).isEqualTo(Files.size(file));
+            assertThat(saved.pages()).isEqualTo(64L << 8);
+            assertThat(a.list()).isEmpty();
+            assertThat(hosts.ramFiles()).isEmpty();
+            try (FileChannel stream = FileChannel.open(file)) {
+                assertThat(StreamVerifier.verify(stream, ReaderOptions.PLAIN).deviation())
+                        .isEmpty();
+            }
+
+            DomainStatus restored =
+                    a.restore(new RestoreRequest(file.toString(), "h"), ProgressListener.none());
+            assertThat(restored.name()).isEqualTo("h");
+            assertThat(restored.state()).isEqualTo(State.RUNNING);
+            DomainStatus paused = a.pause("h");
+            assertThat(paused.state()).isEqualTo(State.PAUSED);
+            assertThat(a.unpause("h").state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
+    void a_restarted_daemon_meets_its_domains_again() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            DomainStatus created = a.create(hosts.firmwareGuest("g"));
+            a.abandon();
+            Node again = hosts.start("a");
+            DomainStatus met = again.status("g");
+            assertThat(met.pid()).isEqualTo(created.pid());
+            assertThat(met.state()).isEqualTo(State.RUNNING);
+            assertThat(met.role()).isEqualTo(Role.UNPROTECTED);
+        }
+    }
+
+    @Test
+    void a_survivor_whose_daemon_died_before_it_was_registered_is_met_as_survivor()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            DomainStatus moved = b.failover("g");
+
+            // What the store says between the take-over and the first note of it.
+            b.abandon();
+            hosts.rewriteRuntime("b", "g", Role.SECONDARY, 0);
+            DomainStatus met = hosts.start("b").status("g");
+            assertThat(met.pid()).isEqualTo(moved.pid());
+            assertThat(met.role()).isEqualTo(Role.SURVIVOR);
+            assertThat(met.state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
+    void the_tee_of_a_plain_session_is_a_stream_of_the_published_format() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            assertThat(a.nodeInfo().qemu().version()).matches("\\d+\\.\\d+\\.\\d+");
+            Path tee = hosts.directory.resolve("g.tee");
+            a.remus(
+                    new RemusRequest(
+                            "g",
+                            "127.0.0.1:" + b.port(),
+                            25,
+                            true,
+                            true,
+                            ArbiterKind.OPERATOR,
+                            50,
+                            500,
+                            tee.toString()),
+                    ProgressListener.none());
+            await(a, "g", s -> s.protection().epochsCommitted() >= 10);
+            assertThat(a.unprotect("g").role()).isEqualTo(Role.UNPROTECTED);
+            try (FileChannel stream = FileChannel.open(tee)) {
+                StreamVerdict verdict = StreamVerifier.verify(stream, ReaderOptions.PLAIN);
+                assertThat(verdict.deviation()).isEmpty();
+                assertThat(verdict.checkpoints()).isGreaterThanOrEqualTo(10);
+                assertThat(verdict.pages()).isGreaterThanOrEqualTo(64L << 8);
+            }
+        }
+    }
+
+    @Test
+    void unknown_names_and_nodes_are_one_clear_line() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            assertThatThrownBy(() -> a.status("nobody"))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("no domain \"nobody\"");
+            a.create(hosts.firmwareGuest("g"));
+            assertThatThrownBy(() -> a.create(hosts.firmwareGuest("g")))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("already");
+            assertThatThrownBy(
+                            () ->
+                                    a.remus(
+                                            TestHosts.remus("g", a, ArbiterKind.NONE),
+                                            ProgressListener.none()))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("its own peer");
+            DomainStatus after = a.status("g");
+            assertThat(after.role()).isEqualTo(Role.UNPROTECTED);
+            assertThat(after.state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    static DomainStatus await(Node node, String domain, Predicate<DomainStatus> condition)
+            throws InterruptedException {
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+        while (true) {
+            DomainStatus status = node.status(domain);
+            if (condition.test(status)) {
+                return status;
+            }
+            if (System.nanoTime() - until > 0) {
+                throw new AssertionError("not within 30 s: " + status);
+            }
+            Thread.sleep(20);
+        }
+    }
+}

@@ -1,0 +1,42 @@
+package holdfast.node.api;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import org.junit.jupiter.api.Test;
+
+class RemusRequestTest {
+    private static RemusRequest request(int heartbeatMillis, int deadlineMillis) {
+        return new RemusRequest(
+                "web",
+                "hostB",
+                25,
+                true,
+                false,
+                RemusRequest.ArbiterKind.OPERATOR,
+                heartbeatMillis,
+                deadlineMillis,
+                null);
+    }
+
+    @Test
+    void what_a_request_leaves_open_is_the_nodes_setting() {
+        assertThat(request(0, 0).orElse(1000, 3000)).isEqualTo(request(1000, 3000));
+        assertThat(request(50, 200).orElse(1000, 3000)).isEqualTo(request(50, 200));
+    }
+
+    @Test
+    void a_slower_heartbeat_stretches_the_nodes_deadline() {
+        assertThat(request(2000, 0).orElse(100, 500)).isEqualTo(request(2000, 4000));
+    }
+
+    @Test
+    void a_deadline_of_less_than_two_heartbeats_is_refused() {
+        assertThatThrownBy(() -> request(100, 199))
+                .isInstanceOf(ApiException.class)
+                .hasMessageContaining("199");
+        assertThatThrownBy(() -> request(0, 19))
+                .isInstanceOf(ApiException.class)
+                .hasMessageContaining("20");
+    }
+}

@@ -1,0 +1,50 @@
+package holdfast.cli;
+
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.RestoreRequest;
+
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code holdfast restore}. */
+@Command(
+        name = "restore",
+        description = "Start a domain from what `holdfast save` wrote.",
+        footer = {"", "Example:", "  holdfast restore /var/tmp/web.save"})
+final class RestoreCommand extends NodeCommand {
+    @Parameters(paramLabel = "FILE", description = "A saved domain.")
+    private String file;
+
+    @Option(
+            names = "--name",
+            paramLabel = "NAME",
+            description = "The domain's name here (default: the one it was saved with).")
+    private String name;
+
+    RestoreCommand(Holdfast holdfast) {
+        super(holdfast);
+    }
+
+    @Override
+    void run() {
+        DomainStatus status;
+        try (ProgressView view = new ProgressView(holdfast.surroundings)) {
+            status =
+                    holdfast.node()
+                            .restore(
+                                    new RestoreRequest(
+                                            holdfast.surroundings.path(file).toString(), name),
+                                    view);
+        }
+        answer(
+                status,
+                status.name()
+                        + " is "
+                        + status.state().text()
+                        + " on "
+                        + status.node()
+                        + ", process "
+                        + status.pid());
+    }
+}

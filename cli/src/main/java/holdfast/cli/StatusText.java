@@ -1,0 +1,151 @@
+package holdfast.cli;
+
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.ProtectionStatus;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** A domain's status for people. */
+final class StatusText {
+    private static final int LABEL_CHARS = 14;
+
+    private final List<String> lines = new ArrayList<>();
+
+    private StatusText() {}
+
+    static String of(DomainStatus status) {
+        StatusText text = new StatusText();
+        text.domain(status);
+        if (status.protection() != null) {
+            text.protection(status.protection());
+        }
+        if (status.lastEvent() != null) {
+            text.line("last event", status.lastEvent().time() + " " + status.lastEvent().text());
+        }
+        return String.join("\n", text.lines);
+    }
+
+    private void line(String label, String value) {
+        lines.add(label + " ".repeat(Math.max(1, LABEL_CHARS - label.length())) + value);
+    }
+
+    private void domain(DomainStatus status) {
+        line("name", status.name());
+        line("uuid", status.uuid());
+        line(
+                "state",
+                status.state().text()
+                        + " on "
+                        + status.node()
+                        + (status.pid() == 0 ? "" : ", process " + status.pid()));
+        line("role", status.role().text());
+        line(
+                "machine",
+                status.memoryMib() + " MiB, " + Figures.count(status.vcpus(), "vCPU", "vCPUs"));
+        for (DomainStatus.Nic nic : status.nics()) {
+            line(
+                    "nic " + nic.index(),
+                    (nic.kind() + " " + nic.device()).strip() + ", " + nic.mac());
+        }
+        for (DomainStatus.Disk disk : status.disks()) {
+            line("disk " + disk.index(), disk.path() + ", " + disk.format());
+        }
+    }
+
+    private void protection(ProtectionStatus is) {
+        line(
+                "protection",
+                is.state()
+                        + "; peer "
+                        + is.peer()
+                        + " ("
+                        + is.peerAddress()
+                        + "); every "
+                        + is.intervalMillis()
+                        + " ms; arbiter "
+                        + is.arbiter().text()
+                        + "; generation "
+                        + is.generation());
+        line(
+                "  mode",
+                (is.holdOutput() ? "output held" : "output not held")
+                        + (is.plain() ? ", plain stream" : ""));
+        if (is.protectedSince() != null) {
+            line("  since", is.protectedSince());
+        }
+        line(
+                "  commits",
+                Figures.count(is.epochsCommitted(), "epoch", "epochs")
+                        + (is.lastCommitAgeMillis() < 0
+                                ? ""
+                                : ", the last " + is.lastCommitAgeMillis() + " ms ago")
+                        + String.format(Locale.ROOT, ", %.1f a second", is.checkpointsPerSecond()));
+        if (is.tracker() != null) {
+            line("  tracker", is.tracker().kind());
+            for (String reason : is.tracker().refused()) {
+                line("", "not " + reason);
+            }
+        }
+        if (is.tracker() != null) {
+            pauses(is);
+        }
+        line("  dirty pages", "p50 " + is.dirtyPages().p50() + ", p99 " + is.dirtyPages().p99());
+        if (is.tracker() != null) {
+            traffic(is);
+        }
+    }
+
+    private void pauses(ProtectionStatus is) {
+        ProtectionStatus.PauseMicros pause = is.pauseMicros();
+        line(
+                "  guest stops",
+                "p50 "
+                        + Figures.millis(pause.p50())
+                        + " ms, p99 "
+                        + Figures.millis(pause.p99())
+                        + " ms, max "
+                        + Figures.millis(pause.max())
+                        + " ms");
+        ProtectionStatus.PauseStages stages = is.pauseStagesMicros();
+        line(
+                "    of that",
+                "suspend "
+                        + Figures.millis(stages.suspend())
+                        + ", state "
+                        + Figures.millis(stages.state())
+                        + ", output "
+                        + Figures.millis(stages.output())
+                        + ", track "
+                        + Figures.millis(stages.track())
+                        + ", copy "
+                        + Figures.millis(stages.copy())
+                        + ", resume "
+                        + Figures.millis(stages.resume())
+                        + " ms (p50)");
+    }
+
+    private void traffic(ProtectionStatus is) {
+        line("  stream", Figures.bytes(is.streamBytes()));
+        line(
+                "  held output",
+                Figures.count(is.heldFrames(), "frame", "frames")
+                        + ", "
+                        + Figures.bytes(is.heldBytes())
+                        + "; peak "
+                        + Figures.bytes(is.heldBytesPeak())
+                        + " of "
+                        + Figures.bytes(is.heldBytesMax())
+                        + "; "
+                        + is.framesDropped()
+                        + " dropped");
+        line(
+                "  trouble",
+                "back-pressure "
+                        + is.backPressureMillis()
+                        + " ms, "
+                        + Figures.count(is.checkpointFailures(), "checkpoint", "checkpoints")
+                        + " failed");
+    }
+}

@@ -1,0 +1,342 @@
+package holdfast.cli.demo;
+
+import holdfast.node.api.ApiClient;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainSource;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.ProtectionStatus;
+import holdfast.node.api.RemusRequest;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/**
+ * The main job from the outside: three hosts as network namespaces, a daemon on two of them, a
+ * guest with Redis on A protected by B, a client with one TCP connection; then A's daemon and its
+ * QEMU die by SIGKILL. Everything that it starts lives in namespaces and directories of its own,
+ * and goes with them.
+ */
+final class Demo implements AutoCloseable {
+    private static final String DOMAIN = "redis";
+    private static final int REDIS_PORT = 6379;
+    private static final long START_SECONDS = 60;
+
+    /**
+     * @param command the holdfast command
+     * @param guest directory with {@code vmlinuz} and {@code initrd.gz}
+     * @param seconds how long the client writes before the host dies
+     * @param intervalMillis the epoch
+     * @param memoryMib of the guest
+     */
+    record Options(Path command, Path guest, int seconds, int intervalMillis, int memoryMib) {}
+
+    private final Options options;
+    private final Timeline timeline;
+    private final Path directory;
+    private final Path ramDirectory;
+    private final Lab lab;
+    private final Map<Lab.Host, ApiClient> nodes = new TreeMap<>();
+    private final List<Process> daemons = new CopyOnWriteArrayList<>();
+
+    private Demo(Options options, Timeline timeline, Path directory, Path ramDirectory, Lab lab) {
+        this.options = options;
+        this.timeline = timeline;
+        this.directory = directory;
+        this.ramDirectory = ramDirectory;
+        this.lab = lab;
+    }
+
+    static Demo open(Options options, Timeline timeline) {
+        try {
+            // Unix socket paths are short.
+            Path directory = Files.createTempDirectory(Path.of("/tmp"), "hfdemo");
+            Path ramDirectory = Files.createTempDirectory(Path.of("/dev/shm"), "hf-demo");
+            return new Demo(options, timeline, directory, ramDirectory, Lab.named());
+        } catch (IOException e) {
+            throw new DemoException("no room for the demo's files: " + e.getMessage(), e);
+        }
+    }
+
+    /** Logs of everything that ran; kept when the demo fails. */
+    Path directory() {
+        return directory;
+    }
+
+    DemoResult run() {
+        lab.build();
+        timeline.happened("three hosts and a bridge stand, as network namespaces");
+        startNode(Lab.Host.A);
+        startNode(Lab.Host.B);
+        timeline.happened("holdfastd runs on host A and on host B");
+        ApiClient nodeA = nodes.get(Lab.Host.A);
+        nodeA.create(new DomainSource(directory.resolve("redis.yaml").toString(), domainFile()));
+        timeline.happened(
+                "the guest starts on A: a Debian kernel and Redis, " + options.memoryMib + " MiB");
+        try (Worker client =
+                lab.whileOpen(
+                        () ->
+                                Worker.start(
+                                        "client",
+                                        clientCommand(),
+                                        directory.resolve("client.log")))) {
+            client.await(line -> line.equals("connected"), "Redis answering", 120);
+            timeline.happened("the client is connected and writes, one TCP connection");
+            DomainStatus isProtected =
+                    nodeA.remus(
+                            new RemusRequest(
+                                    DOMAIN,
+                                    Lab.Host.B.address(),
+                                    options.intervalMillis,
+                                    true,
+                                    false,
+                                    RemusRequest.ArbiterKind.NONE,
+                                    RemusRequest.HEARTBEAT_MILLIS_DEFAULT,
+                                    RemusRequest.DEADLINE_MILLIS_DEFAULT,
+                                    null),
+                            progress -> timeline.working(progress.text()));
+            timeline.happened(
+                    "protected by B: a checkpoint every %d ms, dirty pages by %s"
+                            .formatted(
+                                    options.intervalMillis,
+                                    isProtected.protection().tracker().kind()));
+            DomainStatus last = watch(nodeA, client);
+            return killAndMeasure(last, client);
+        }
+    }
+
+    /** The last status before the host dies. */
+    private DomainStatus watch(ApiClient nodeA, Worker client) {
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(options.seconds);
+        long nextReport = 0;
+        DomainStatus status = nodeA.status(DOMAIN);
+        String acked = "acked 0";
+        while (System.nanoTime() < end) {
+            status = nodeA.awaitChange(DOMAIN, status.change(), 200);
+            if (status.protection() == null) {
+                throw new DemoException("protection ended by itself: " + status.lastEvent());
+            }
+            acked = client.latest(line -> line.startsWith("acked "), acked);
+            if (System.nanoTime() > nextReport) {
+                nextReport = System.nanoTime() + TimeUnit.SECONDS.toNanos(1);
+                ProtectionStatus protection = status.protection();
+                timeline.working(
+                        "%s writes, epoch %d, guest stopped %.1f ms a checkpoint, %d dirty pages"
+                                .formatted(
+                                        acked,
+                                        protection.epochsCommitted(),
+                                        protection.pauseMicros().p50() / 1000.0,
+                                        protection.dirtyPages().p50()));
+            }
+        }
+        return status;
+    }
+
+    private DemoResult killAndMeasure(DomainStatus last, Worker client) {
+        ProtectionStatus protection = last.protection();
+        ProcessHandle qemu = processHandle(last.pid(), "QEMU on A");
+        ProcessHandle daemon = daemons.getFirst().toHandle();
+        long killedNanos = System.nanoTime();
+        daemon.destroyForcibly();
+        qemu.destroyForcibly();
+        timeline.happened(killedNanos, "SIGKILL to host A: its daemon and its QEMU die");
+        awaitSurvivor(nodes.get(Lab.Host.B));
+        // As long again as before, at most three seconds: the connection must carry on, not only
+        // revive.
+        sleep(Math.min(3, options.seconds) * 1000L);
+        client.tell("stop " + killedNanos);
+        Map<String, String> result =
+                fields(client.await(line -> line.startsWith("result "), "the client's result", 60));
+        long gapEnd = Long.parseLong(result.get("gapEnd"));
+        double failoverMillis = (gapEnd - killedNanos) / 1e6;
+        boolean survived = result.get("failure").isEmpty() && gapEnd > killedNanos;
+        if (survived) {
+            timeline.happened(gapEnd, "the client gets the next answer, over the same connection");
+        }
+        timeline.happened(
+                survived
+                        ? "%s writes acknowledged, each read back from B: %s lost"
+                                .formatted(result.get("acked"), result.get("lost"))
+                        : "the connection did not survive: " + result.get("failure"));
+        return new DemoResult(
+                "remus",
+                protection.epochsCommitted(),
+                Long.parseLong(result.get("acked")),
+                Long.parseLong(result.get("lost")),
+                survived,
+                new DemoResult.Percentiles(
+                        protection.pauseMicros().p50(), protection.pauseMicros().p99()),
+                new DemoResult.Median(protection.dirtyPages().p50()),
+                Math.round(failoverMillis * 10) / 10.0,
+                protection.tracker().kind(),
+                options.intervalMillis,
+                RemusRequest.DEADLINE_MILLIS_DEFAULT);
+    }
+
+    private void awaitSurvivor(ApiClient nodeB) {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        DomainStatus status = nodeB.status(DOMAIN);
+        while (status.role() != DomainStatus.Role.SURVIVOR) {
+            if (System.nanoTime() > deadline) {
+                throw new DemoException("B did not go on with the domain: " + status.lastEvent());
+            }
+            status = nodeB.awaitChange(DOMAIN, status.change(), 500);
+        }
+        timeline.happened("B runs the domain: " + status.lastEvent().text());
+    }
+
+    private void startNode(Lab.Host host) {
+        Path state = directory.resolve(host.name().toLowerCase(Locale.ROOT));
+        Path log = directory.resolve("node-" + host.name().toLowerCase(Locale.ROOT) + ".log");
+        Path ram = ramDirectory.resolve(host.name().toLowerCase(Locale.ROOT));
+        Path config = directory.resolve("node-" + host.name().toLowerCase(Locale.ROOT) + ".yaml");
+        try {
+            Files.createDirectories(state);
+            Files.createDirectories(ram);
+            Files.writeString(config, nodeFile(host, ram));
+        } catch (IOException e) {
+            throw new DemoException("no room for the node's files: " + e.getMessage(), e);
+        }
+        List<String> start =
+                List.of(
+                        options.command.toString(),
+                        "node",
+                        "start",
+                        "--foreground",
+                        "--state-dir",
+                        state.toString(),
+                        "--config",
+                        config.toString());
+        Process daemon =
+                lab.whileOpen(
+                        () -> {
+                            Process started =
+                                    Worker.startQuiet(
+                                            "holdfastd on " + host, lab.on(host, start), log);
+                            daemons.add(started);
+                            return started;
+                        });
+        ApiClient client = new ApiClient(state.resolve("api.sock"));
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(START_SECONDS);
+        while (true) {
+            try {
+                client.nodeInfo();
+                break;
+            } catch (ApiException e) {
+                if (!daemon.isAlive() || System.nanoTime() > deadline) {
+                    throw new DemoException(
+                            "holdfastd on host " + host + " does not answer; its log is " + log, e);
+                }
+                sleep(50);
+            }
+        }
+        nodes.put(host, client);
+    }
+
+    private String domainFile() {
+        return """
+        name: %s
+        memory: %dM
+        boot:
+          kernel: %s
+          initrd: %s
+          commandLine: console=ttyS0 quiet panic=1 hf.ip=%s/24 hf.redis=on
+        nics:
+          - tap: tap0
+            bridge: %s
+        """
+                .formatted(
+                        DOMAIN,
+                        options.memoryMib,
+                        options.guest.resolve("vmlinuz"),
+                        options.guest.resolve("initrd.gz"),
+                        Lab.GUEST_ADDRESS,
+                        Lab.BRIDGE);
+    }
+
+    private static String nodeFile(Lab.Host host, Path ram) {
+        return """
+        name: host%s
+        listen: %s:%d
+        ramDirectory: %s
+        """
+                .formatted(host, host.address(), RemusRequest.PORT_DEFAULT, ram);
+    }
+
+    private List<String> clientCommand() {
+        return lab.on(
+                Lab.Host.CLIENT,
+                List.of(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-Xshare:auto",
+                        "-XX:+UseSerialGC",
+                        "-XX:TieredStopAtLevel=1",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        WriterClient.class.getName(),
+                        Lab.GUEST_ADDRESS,
+                        Integer.toString(REDIS_PORT)));
+    }
+
+    private static ProcessHandle processHandle(long pid, String what) {
+        return ProcessHandle.of(pid)
+                .orElseThrow(() -> new DemoException(what + " (pid " + pid + ") is gone already"));
+    }
+
+    /** {@code word key=value key=value ...}; the last value may hold spaces. */
+    private static Map<String, String> fields(String line) {
+        Map<String, String> fields = new TreeMap<>();
+        String rest = line.substring(line.indexOf(' ') + 1);
+        int failure = rest.indexOf("failure=");
+        fields.put("failure", rest.substring(failure + "failure=".length()));
+        for (String field : rest.substring(0, failure).strip().split(" ")) {
+            fields.put(
+                    field.substring(0, field.indexOf('=')),
+                    field.substring(field.indexOf('=') + 1));
+        }
+        return fields;
+    }
+
+    private static void sleep(long millis) {
+        try {
+            Thread.sleep(millis);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new DemoException("interrupted", e);
+        }
+    }
+
+    /**
+     * Ends every process of the demo and removes its namespaces and memory files; the logs stay.
+     */
+    @Override
+    public void close() {
+        daemons.forEach(Process::destroyForcibly);
+        lab.close();
+        // One that was started a moment before may not have been in its namespace yet.
+        daemons.forEach(Process::destroyForcibly);
+        delete(ramDirectory);
+    }
+
+    /** Removes the logs too. */
+    void deleteLogs() {
+        delete(directory);
+    }
+
+    private void delete(Path root) {
+        try (Stream<Path> paths = Files.walk(root)) {
+            for (Path path : paths.sorted((a, b) -> b.compareTo(a)).toList()) {
+                Files.deleteIfExists(path);
+            }
+        } catch (IOException | java.io.UncheckedIOException e) {
+            timeline.working("could not remove " + root + ": " + e.getMessage());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+package holdfast.cli.demo;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+
+import holdfast.node.api.ApiException;
+
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+import java.io.PrintStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** {@code holdfast demo}. */
+@Command(
+        name = "demo",
+        description =
+                "Shows a VM that survives the death of its host: one client, two hosts, one guest"
+                        + " with Redis.",
+        footer = {"", "Example:", "  ./demo --seconds 10 --json"})
+public final class DemoCommand implements Callable<Integer> {
+    @Option(
+            names = {"-h", "--help"},
+            usageHelp = true,
+            description = "Show this help.")
+    private boolean help;
+
+    @Option(
+            names = "--json",
+            description =
+                    "Print one JSON object as the last line; everything else goes to standard"
+                            + " error.")
+    private boolean json;
+
+    @Option(
+            names = "--seconds",
+            paramLabel = "N",
+            defaultValue = "5",
+            description =
+                    "How long the client writes before the host dies (default ${DEFAULT-VALUE}).")
+    private int seconds;
+
+    @Option(
+            names = {"-i", "--interval"},
+            paramLabel = "MS",
+            defaultValue = "25",
+            description = "Time between two checkpoints (default ${DEFAULT-VALUE}).")
+    private int intervalMillis;
+
+    @Option(
+            names = "--memory",
+            paramLabel = "MIB",
+            defaultValue = "256",
+            description = "Memory of the guest (default ${DEFAULT-VALUE}).")
+    private int memoryMib;
+
+    @Option(
+            names = "--keep-logs",
+            description = "Keep the logs of both daemons and say where they are.")
+    private boolean keepLogs;
+
+    @Override
+    public Integer call() throws Exception {
+        PrintStream progress = json ? System.err : System.out;
+        Timeline timeline = new Timeline(progress);
+        Demo demo =
+                Demo.open(
+                        new Demo.Options(command(), guest(), seconds, intervalMillis, memoryMib),
+                        timeline);
+        // Ctrl-C and SIGTERM end the virtual machine, not this method: what was started must go all
+        // the same, and only once.
+        AtomicBoolean closed = new AtomicBoolean();
+        Runnable close =
+                () -> {
+                    if (closed.compareAndSet(false, true)) {
+                        demo.close();
+                    }
+                };
+        AtomicBoolean interrupted = new AtomicBoolean();
+        Thread cleanup =
+                new Thread(
+                        () -> {
+                            if (!closed.get()) {
+                                interrupted.set(true);
+                                close.run();
+                                demo.deleteLogs();
+                                System.err.println(
+                                        "demo: interrupted; everything it had set up is gone");
+                            }
+                        },
+                        "demo-cleanup");
+        Runtime.getRuntime().addShutdownHook(cleanup);
+        DemoResult result;
+        try {
+            result = demo.run();
+        } catch (DemoException | ApiException e) {
+            if (interrupted.get()) {
+                // What failed is what the cleanup took away.
+                return 130;
+            }
+            close.run();
+            System.err.println("demo: " + e.getMessage());
+            System.err.println("  Logs: " + demo.directory());
+            return 1;
+        }
+        close.run();
+        progress.println();
+        progress.print(timeline.picture());
+        progress.println();
+        progress.println(summary(result));
+        if (result.good() && !keepLogs) {
+            demo.deleteLogs();
+        } else {
+            progress.println("Logs: " + demo.directory());
+        }
+        if (json) {
+            System.out.println(new ObjectMapper().writeValueAsString(result));
+        }
+        return result.good() ? 0 : 1;
+    }
+
+    private static String summary(DemoResult result) {
+        return "%s %d checkpoints, guest stopped %.1f ms each (p99 %.1f ms), %d acknowledged writes, %d lost, back after %.0f ms."
+                .formatted(
+                        result.good() ? "Nothing was lost:" : "Something was lost:",
+                        result.epochsCommitted(),
+                        result.pauseMicros().p50() / 1000.0,
+                        result.pauseMicros().p99() / 1000.0,
+                        result.ackedWrites(),
+                        result.lostAckedWrites(),
+                        result.failoverMillis());
+    }
+
+    private static Path command() {
+        String command = System.getProperty("holdfast.command");
+        if (command == null) {
+            throw new DemoException(
+                    "start the demo by ./demo or bin/holdfast demo: the hosts' daemons need that"
+                            + " command");
+        }
+        return Path.of(command);
+    }
+
+    private static Path guest() {
+        String guest = System.getenv("HOLDFAST_GUEST_DIR");
+        if (guest == null || !Files.isReadable(Path.of(guest, "vmlinuz"))) {
+            throw new DemoException(
+                    "no guest image; start the demo by ./demo, which builds one, or run"
+                            + " scripts/guest.sh");
+        }
+        return Path.of(guest);
+    }
+}

@@ -1,0 +1,42 @@
+package holdfast.cli.demo;
+
+/**
+ * What {@code ./demo --json} prints as its last line. Names are a contract with people's scripts.
+ *
+ * @param job always {@code remus}
+ * @param epochsCommitted checkpoints that the secondary held whole when the host died
+ * @param ackedWrites writes that the client got an answer to, before and after
+ * @param lostAckedWrites of those, how many the survivor does not have; -1 when it could not be
+ *     asked
+ * @param connectionSurvived whether the one TCP connection carried all of it
+ * @param pauseMicros how long checkpoints stopped the guest
+ * @param dirtyPages pages of 4096 bytes per checkpoint
+ * @param failoverMillis from SIGKILL to the first byte that the client got after it
+ * @param tracker how dirty pages were found
+ * @param intervalMillis the guest ran this long between two checkpoints
+ * @param deadlineMillis a peer silent for this long would be lost; a killed process is noticed at
+ *     once
+ */
+public record DemoResult(
+        String job,
+        long epochsCommitted,
+        long ackedWrites,
+        long lostAckedWrites,
+        boolean connectionSurvived,
+        Percentiles pauseMicros,
+        Median dirtyPages,
+        double failoverMillis,
+        String tracker,
+        int intervalMillis,
+        int deadlineMillis) {
+    /** Microseconds. */
+    public record Percentiles(long p50, long p99) {}
+
+    /** Pages. */
+    public record Median(long p50) {}
+
+    /** Whether nothing acknowledged was lost and the connection survived. */
+    public boolean good() {
+        return connectionSurvived && lostAckedWrites == 0 && ackedWrites > 0;
+    }
+}

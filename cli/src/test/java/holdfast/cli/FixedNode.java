@@ -1,0 +1,199 @@
+package holdfast.cli;
+
+import holdfast.node.api.ApiException;
+import holdfast.node.api.AttachRequest;
+import holdfast.node.api.DomainSource;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.NodeApi;
+import holdfast.node.api.NodeInfo;
+import holdfast.node.api.Progress;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.ProtectionStatus;
+import holdfast.node.api.RemusRequest;
+import holdfast.node.api.RestoreRequest;
+import holdfast.node.api.SaveRequest;
+import holdfast.node.api.SaveResult;
+
+import java.util.ArrayList;
+import java.util.List;
+
+/** A node that always answers the same, and remembers what it was asked. */
+final class FixedNode implements NodeApi {
+    final List<Object> asked = new ArrayList<>();
+
+    /** What every command answers instead, where set. */
+    ApiException refusal;
+
+    List<DomainStatus> domains = List.of(DB, WEB);
+
+    /** The daemon's process, as it tells. */
+    long pid = 4711;
+
+    /** What {@code stopNode} does. */
+    Runnable stop = () -> {};
+
+    static final ProtectionStatus PROTECTION =
+            new ProtectionStatus(
+                    "sending",
+                    "hostB",
+                    "10.0.0.2:7227",
+                    25,
+                    true,
+                    false,
+                    RemusRequest.ArbiterKind.NONE,
+                    3,
+                    "2026-11-20T10:00:00.000Z",
+                    1234,
+                    12,
+                    new ProtectionStatus.Tracker(
+                            "soft-dirty", List.of("write-protect: needs Linux 6.7, found 6.1")),
+                    new ProtectionStatus.PauseMicros(2900, 6100, 12400),
+                    new ProtectionStatus.PauseStages(700, 1400, 100, 300, 200, 200),
+                    new ProtectionStatus.DirtyPages(200, 700),
+                    12_900_000,
+                    39.84,
+                    3,
+                    4200,
+                    1_258_291,
+                    67_108_864,
+                    0,
+                    7,
+                    1);
+
+    static final DomainStatus WEB =
+            new DomainStatus(
+                    "web",
+                    "6f4b7bd2-0a53-4a6e-9e38-7fbd6f2f4a11",
+                    DomainStatus.State.RUNNING,
+                    DomainStatus.Role.PRIMARY,
+                    "hostA",
+                    4712,
+                    256,
+                    1,
+                    List.of(new DomainStatus.Nic(0, "tap", "hf-web", "52:54:00:12:34:56")),
+                    List.of(new DomainStatus.Disk(0, "/images/web.qcow2", "qcow2")),
+                    PROTECTION,
+                    new DomainStatus.Event("2026-11-20T10:00:00.000Z", "protected by hostB"),
+                    7);
+
+    static final DomainStatus DB =
+            new DomainStatus(
+                    "database",
+                    "0e8cbb1e-7a55-4b0f-9b0a-0c6c0a8a3c55",
+                    DomainStatus.State.ENDED,
+                    DomainStatus.Role.UNPROTECTED,
+                    "hostA",
+                    0,
+                    4096,
+                    2,
+                    List.of(),
+                    List.of(),
+                    null,
+                    null,
+                    1);
+
+    private <T> T answer(Object request, T answer) {
+        asked.add(request);
+        if (refusal != null) {
+            throw refusal;
+        }
+        return answer;
+    }
+
+    @Override
+    public NodeInfo nodeInfo() {
+        NodeInfo.Qemu qemu = new NodeInfo.Qemu("/usr/bin/qemu-system-x86_64", "7.2.22", "tcg");
+        return answer(
+                "nodeInfo",
+                new NodeInfo(
+                        "hostA",
+                        "0.1.0",
+                        pid,
+                        "2026-11-20T09:00:00Z",
+                        "0.0.0.0:7227",
+                        "/run/holdfast",
+                        "/dev/shm",
+                        12L << 30,
+                        qemu,
+                        2));
+    }
+
+    @Override
+    public List<DomainStatus> list() {
+        return answer("list", domains);
+    }
+
+    @Override
+    public DomainStatus status(String domain) {
+        return answer("status " + domain, WEB);
+    }
+
+    @Override
+    public DomainStatus awaitChange(String domain, long afterChange, long timeoutMillis) {
+        return answer("awaitChange " + domain + " " + afterChange, WEB);
+    }
+
+    @Override
+    public DomainStatus create(DomainSource source) {
+        return answer(source, WEB);
+    }
+
+    @Override
+    public DomainStatus attach(AttachRequest request) {
+        return answer(request, WEB);
+    }
+
+    @Override
+    public DomainStatus pause(String domain) {
+        return answer("pause " + domain, WEB);
+    }
+
+    @Override
+    public DomainStatus unpause(String domain) {
+        return answer("unpause " + domain, WEB);
+    }
+
+    @Override
+    public void destroy(String domain) {
+        answer("destroy " + domain, WEB);
+    }
+
+    @Override
+    public SaveResult save(SaveRequest request, ProgressListener progress) {
+        progress.progress(new Progress("saving", 0, 1 << 20, 4 << 20, "saving memory, 1 of 4 MiB"));
+        progress.progress(new Progress("saving", 0, 4 << 20, 4 << 20, "saving memory, 4 of 4 MiB"));
+        return answer(
+                request, new SaveResult(request.domain(), request.file(), 4_300_000, 65536, 412));
+    }
+
+    @Override
+    public DomainStatus restore(RestoreRequest request, ProgressListener progress) {
+        return answer(request, WEB);
+    }
+
+    @Override
+    public DomainStatus remus(RemusRequest request, ProgressListener progress) {
+        progress.progress(new Progress("copying", 0, 0, 256 << 20, "round 0: 0 of 256 MiB"));
+        progress.progress(
+                new Progress("copying", 0, 128 << 20, 256 << 20, "round 0: 128 of 256 MiB"));
+        progress.progress(new Progress("copying", 1, 0, 3 << 20, "round 1: 0 of 3 MiB"));
+        progress.progress(new Progress("first-checkpoint", 1, 0, 0, "first checkpoint"));
+        return answer(request, WEB);
+    }
+
+    @Override
+    public DomainStatus unprotect(String domain) {
+        return answer("unprotect " + domain, WEB);
+    }
+
+    @Override
+    public DomainStatus failover(String domain) {
+        return answer("failover " + domain, WEB);
+    }
+
+    @Override
+    public void stopNode() {
+        answer("stopNode", "");
+        stop.run();
+    }
+}

@@ -388,7 +388,15 @@ final class PrimaryHost {
                     return;
                 } catch (TimeoutException e) {
                     progress.progress(
-                            copy.at(primary.state(), primary.sentBytes(), System.nanoTime()));
+                            copy.at(
+                                    primary.state(),
+                                    primary.sentBytes(),
+                                    primary.diskFigures(),
+                                    System.nanoTime()));
+                    if (primary.state() instanceof PrimaryState.Synchronising) {
+                        // As long as it takes; one that stands still ends the session by itself.
+                        until = System.nanoTime() + limit.toNanos();
+                    }
                     if (System.nanoTime() - until > 0) {
                         unprotect(domain, primary);
                         throw ApiException.failed(

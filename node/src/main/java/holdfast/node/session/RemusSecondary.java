@@ -1,6 +1,8 @@
 package holdfast.node.session;
 
+import holdfast.engine.ReplicationException;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.Standby;
 import holdfast.engine.remus.SecondaryEvent;
 import holdfast.engine.remus.SecondaryObserver;
@@ -46,6 +48,7 @@ public final class RemusSecondary {
     private final String peerAddress;
     private final Arbiters arbiter;
     private final Supplier<Standby> prepareStandby;
+    private final Optional<ReplicaDisks> disks;
     private final Listener listener;
     private final SessionQueue<SecondaryEvent> queue =
             new SessionQueue<>(
@@ -62,6 +65,8 @@ public final class RemusSecondary {
 
     /**
      * @param prepareStandby starts the waiting domain; called on the session's thread
+     * @param disks open, one for each that {@code opening} names; empty where it names none. Closed
+     *     by the session
      */
     public RemusSecondary(
             LinkMessage.OpenSession opening,
@@ -69,19 +74,21 @@ public final class RemusSecondary {
             String peerAddress,
             Arbiters arbiter,
             Supplier<Standby> prepareStandby,
+            Optional<ReplicaDisks> disks,
             Listener listener) {
         this.opening = opening;
         this.peerName = peerName;
         this.peerAddress = peerAddress;
         this.arbiter = arbiter;
         this.prepareStandby = prepareStandby;
+        this.disks = disks;
         this.listener = listener;
     }
 
     /** What the listener of links needs to begin this session. */
     public SessionAccepter.Decision.Accepted accepted() {
         return new SessionAccepter.Decision.Accepted(
-                queue::post, inbound, this::start, this::neverStarted);
+                queue::post, inbound, disks, this::start, this::neverStarted);
     }
 
     private void start(TcpSecondaryLink link) {
@@ -94,8 +101,17 @@ public final class RemusSecondary {
     private void neverStarted(String reason) {
         SecondaryOutcome ended = new SecondaryOutcome.Discarded(reason);
         outcome = Optional.of(ended);
+        closeDisks();
         listener.finished(ended, Optional.empty());
         over.countDown();
+    }
+
+    private void closeDisks() {
+        try {
+            disks.ifPresent(ReplicaDisks::close);
+        } catch (ReplicationException e) {
+            LOG.warn("event=not-closed domain={} reason=\"{}\"", opening.domain(), e.getMessage());
+        }
     }
 
     private void run(TcpSecondaryLink link) {
@@ -112,8 +128,12 @@ public final class RemusSecondary {
                 new SecondarySession(
                         opening.domain(),
                         opening.generation(),
+                        disks.isEmpty()
+                                ? SecondaryState.DiskWrites.WHOLE
+                                : SecondaryState.DiskWrites.TRAVELLING,
                         new SecondarySession.Ports(
                                 prepareStandby,
+                                disks.orElseGet(ReplicaDisks::none),
                                 link,
                                 inbound,
                                 link,
@@ -186,6 +206,8 @@ public final class RemusSecondary {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
+        // The images stay as they are: at the last commit.
+        closeDisks();
         listener.broken(failure);
         over.countDown();
     }
@@ -287,6 +309,7 @@ public final class RemusSecondary {
             return switch (state) {
                 case SecondaryState.Awaiting _,
                         SecondaryState.Receiving _,
+                        SecondaryState.Committing _,
                         SecondaryState.Applying _ ->
                         true;
                 case SecondaryState.Preparing _,

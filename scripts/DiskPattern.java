@@ -48,8 +48,8 @@ final class DiskPattern {
                 ByteBuffer found = block(channel, slot);
                 int at = found.mismatch(expected);
                 if (at >= 0) {
-                    return ("not clean: the largest sequence is %d; slot %d differs from byte %d on:"
-                                    + " its own sequence is %d, expected %d")
+                    return ("not clean: the largest sequence is %d; slot %d differs from byte %d"
+                                    + " on: its own sequence is %d, expected %d")
                             .formatted(
                                     sequence,
                                     slot,

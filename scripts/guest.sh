@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the guest that the demo, the tests and the measurements boot: a Debian cloud kernel and an initramfs with busybox and
-# Redis, unpacked (never installed) from Debian packages. Prints the directory that holds vmlinuz and initrd.gz.
+# Builds the guest that the demo, the tests and the measurements boot: a Debian cloud kernel and an initramfs with busybox, Redis
+# and mke2fs, unpacked (never installed) from Debian packages. Prints the directory that holds vmlinuz and initrd.gz.
 # Sourced, it offers holdfast_guest, which sets HOLDFAST_GUEST_DIR. A HOLDFAST_GUEST_DIR set beforehand is used as it is.
 
 holdfast_guest_fail() {
@@ -23,7 +23,8 @@ holdfast_guest_download() {
   kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | sort -V | tail -n 1)
   [ -n "$kernel" ] || { echo "apt knows no package linux-image-cloud-amd64" >&2; return 1; }
   for name in busybox-static redis-server redis-tools libc6 libatomic1 liblzf1 libjemalloc2 libstdc++6 libgcc-s1 libsystemd0 libcap2 \
-    libgcrypt20 libgpg-error0 liblzma5 libzstd1 liblz4-1 'libssl3|libssl3t64'; do
+    libgcrypt20 libgpg-error0 liblzma5 libzstd1 liblz4-1 'libssl3|libssl3t64' e2fsprogs 'libext2fs2|libext2fs2t64' libcom-err2 \
+    libblkid1 libuuid1; do
     packages+=("$(holdfast_guest_package "$name")")
   done
   # No sandbox user: _apt cannot write to a directory below somebody's home.
@@ -40,6 +41,13 @@ holdfast_guest_lists() {
   apt-get -q -o APT::Sandbox::User=root update >&2 || echo "some lists were not read" >&2
 }
 
+# $1: machine code in hex with comments, $2: the program to make of it.
+holdfast_guest_program() {
+  # shellcheck disable=SC2059 # the escapes are the content
+  printf "$(sed 's/#.*//' "$1" | tr -dc 0-9a-f | sed 's/../\\x&/g')" >"$2"
+  chmod 755 "$2"
+}
+
 # Builds in the current (temporary) directory: out/vmlinuz and out/initrd.gz. $1: the directory of the guest's own scripts.
 # Progress goes to descriptor 3, everything else to the log on descriptor 2.
 holdfast_guest_build() {
@@ -52,16 +60,17 @@ holdfast_guest_build() {
   fi
 
   echo "holdfast: packing the guest ..." >&3
-  mkdir -p x root/{bin,dev,etc,lib/x86_64-linux-gnu,lib64,modules,proc,root,run,sys,tmp,usr/bin} out
+  mkdir -p x root/{bin,data,dev,etc,lib/x86_64-linux-gnu,lib64,modules,proc,root,run,sys,tmp,usr/bin,usr/sbin} out
   for file in ./*.deb; do dpkg -x "$file" x; done
   version=${kernel#linux-image-}
   cp "x/boot/vmlinuz-$version" out/vmlinuz
   for file in x/bin/busybox x/usr/bin/busybox; do [ ! -f "$file" ] || cp "$file" root/bin/busybox; done
   cp -L x/usr/bin/redis-check-rdb root/usr/bin/redis-server
+  for file in x/sbin/mke2fs x/usr/sbin/mke2fs; do [ ! -f "$file" ] || cp -L "$file" root/usr/sbin/mke2fs; done
 
   # In load order.
   for module in failover net_failover virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_net virtio_blk \
-    virtio-rng; do
+    virtio-rng crc16 mbcache jbd2 ext4; do
     file=$(find x -path '*/modules/*' -name "$module.ko*" -print -quit)
     # Absent means built into this kernel, as newer Debian kernels do with some of them.
     [ -n "$file" ] || continue
@@ -73,22 +82,24 @@ holdfast_guest_build() {
     echo "$module" >>root/modules/order
   done
 
-  # The libraries Redis really needs, found by the guest's own loader among the unpacked packages.
+  # The libraries that Redis and mke2fs really need, found by the guest's own loader among the unpacked packages.
   loader=$(find x -name ld-linux-x86-64.so.2 -print -quit)
   [ -n "$loader" ] || { echo "no ld-linux-x86-64.so.2 in the libc6 package" >&2; return 1; }
   cp -L "$loader" root/lib64/ld-linux-x86-64.so.2
-  "$loader" --library-path x/lib/x86_64-linux-gnu:x/usr/lib/x86_64-linux-gnu --list root/usr/bin/redis-server >libraries || {
-    cat libraries >&2
-    echo "Redis needs a library that the fetched packages do not have" >&2
-    return 1
-  }
+  for file in root/usr/bin/redis-server root/usr/sbin/mke2fs; do
+    "$loader" --library-path x/lib/x86_64-linux-gnu:x/usr/lib/x86_64-linux-gnu --list "$file" >>libraries || {
+      cat libraries >&2
+      echo "$file needs a library that the fetched packages do not have" >&2
+      return 1
+    }
+  done
   while read -r file; do cp -L "$file" root/lib/x86_64-linux-gnu/; done < <(sed -n 's/^.*=> \(x\/[^ ]*\).*/\1/p' libraries)
 
   cp "$sources/init" root/init
-  cp "$sources/redis.conf" root/etc/redis.conf
-  # shellcheck disable=SC2059 # the escapes are the content
-  printf "$(sed 's/#.*//' "$sources/writer.hex" | tr -dc 0-9a-f | sed 's/../\\x&/g')" >root/usr/bin/page-writer
-  chmod 755 root/init root/usr/bin/page-writer root/bin/busybox root/usr/bin/redis-server
+  cp "$sources/redis.conf" "$sources/redis-disk.conf" root/etc/
+  holdfast_guest_program "$sources/writer.hex" root/usr/bin/page-writer
+  holdfast_guest_program "$sources/disk-writer.hex" root/usr/bin/disk-writer
+  chmod 755 root/init root/bin/busybox root/usr/bin/redis-server root/usr/sbin/mke2fs
   # The host's cpio is optional in Debian, busybox's is not; the guest's own binary runs here too.
   (cd root && find . | LC_ALL=C sort | ./bin/busybox cpio -o -H newc -R 0:0 2>/dev/null) | gzip -6 >out/initrd.gz
   printf 'kernel %s\n' "$version" >out/contents

@@ -11,6 +11,8 @@ holdfast_programs=(
   mvn:maven:maven
   git:git:git
   zstd:zstd:zstd
+  e2fsck:e2fsprogs:e2fsprogs
+  redis-check-aof:redis-tools:redis
   flock:util-linux:util-linux
   unshare:util-linux:util-linux
 )

@@ -39,6 +39,27 @@ final class CreateCommand extends NodeCommand {
                         + status.node()
                         + ", process "
                         + status.pid());
+        if (status.remusBackup() != null) {
+            requireProtected(status);
+        }
+    }
+
+    /** It runs, but not as its description wants it: a script must not take that for success. */
+    private void requireProtected(DomainStatus status) {
+        if (status.protection() == null || status.protection().protectedSince() == null) {
+            throw new ApiException(
+                    ApiException.Kind.FAILED,
+                    status.name()
+                            + " is not protected, though remus_backup names "
+                            + status.remusBackup()
+                            + "; "
+                            + Figures.lastEvent(status),
+                    "holdfast remus " + status.name() + " " + status.remusBackup(),
+                    null);
+        }
+        if (!json()) {
+            say(RemusCommand.sentence(status));
+        }
     }
 
     private static String text(Path path) {

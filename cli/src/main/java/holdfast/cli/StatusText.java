@@ -50,7 +50,18 @@ final class StatusText {
                     (nic.kind() + " " + nic.device()).strip() + ", " + nic.mac());
         }
         for (DomainStatus.Disk disk : status.disks()) {
-            line("disk " + disk.index(), disk.path() + ", " + disk.format());
+            line(
+                    "disk " + disk.index(),
+                    disk.path()
+                            + ", "
+                            + disk.format()
+                            + ", "
+                            + disk.access()
+                            + ", "
+                            + Figures.bytes(disk.bytes()));
+        }
+        if (status.remusBackup() != null) {
+            line("backup", status.remusBackup());
         }
     }
 

@@ -95,7 +95,7 @@ class CommandLineTest {
             role          primary
             machine       256 MiB, 1 vCPU
             nic 0         tap hf-web, 52:54:00:12:34:56
-            disk 0        /images/web.qcow2, qcow2
+            disk 0        /images/web.qcow2, qcow2, read-write, 1.0 GiB
             protection    sending; peer hostB (10.0.0.2:7227); every 25 ms; arbiter none; generation 3
               mode        output held
               since       2026-11-20T10:00:00.000Z
@@ -244,6 +244,23 @@ class CommandLineTest {
                         new SaveRequest("web", "/w", SaveRequest.After.CONTINUE),
                         new RestoreRequest(directory + "/w", "other"),
                         new AttachRequest(directory + "/qmp.sock", null));
+    }
+
+    @Test
+    void a_domain_that_is_not_protected_as_its_description_wants_is_exit_status_1()
+            throws IOException {
+        Files.writeString(directory.resolve("web.yaml"), "name: web");
+        node.created = FixedNode.UNPROTECTED_WITH_BACKUP;
+        assertThat(run("create", "web.yaml"))
+                .isEqualTo(
+                        new Result(
+                                1,
+                                "web is running on hostA, process 4712\n",
+                                "holdfast: web is not protected, though remus_backup names hostB;"
+                                        + " not protected: node hostB:7227 cannot be reached\n"
+                                        + "  try: holdfast remus web hostB\n"));
+        node.created = FixedNode.WEB;
+        assertThat(run("create", "web.yaml").status()).isZero();
     }
 
     @Test

@@ -71,9 +71,37 @@ final class FixedNode implements NodeApi {
                     256,
                     1,
                     List.of(new DomainStatus.Nic(0, "tap", "hf-web", "52:54:00:12:34:56")),
-                    List.of(new DomainStatus.Disk(0, "/images/web.qcow2", "qcow2")),
+                    List.of(
+                            new DomainStatus.Disk(
+                                    0,
+                                    "/images/web.qcow2",
+                                    "qcow2",
+                                    "read-write",
+                                    1L << 30,
+                                    "/images/web.qcow2.raw",
+                                    null)),
+                    null,
                     PROTECTION,
                     new DomainStatus.Event("2026-11-20T10:00:00.000Z", "protected by hostB"),
+                    7);
+
+    static final DomainStatus UNPROTECTED_WITH_BACKUP =
+            new DomainStatus(
+                    "web",
+                    WEB.uuid(),
+                    DomainStatus.State.RUNNING,
+                    DomainStatus.Role.UNPROTECTED,
+                    "hostA",
+                    4712,
+                    256,
+                    1,
+                    WEB.nics(),
+                    WEB.disks(),
+                    "hostB",
+                    null,
+                    new DomainStatus.Event(
+                            "2026-11-20T10:00:00.000Z",
+                            "not protected: node hostB:7227 cannot be reached"),
                     7);
 
     static final DomainStatus DB =
@@ -90,7 +118,11 @@ final class FixedNode implements NodeApi {
                     List.of(),
                     null,
                     null,
+                    null,
                     1);
+
+    /** What {@code create} answers. */
+    DomainStatus created = WEB;
 
     private <T> T answer(Object request, T answer) {
         asked.add(request);
@@ -135,7 +167,7 @@ final class FixedNode implements NodeApi {
 
     @Override
     public DomainStatus create(DomainSource source) {
-        return answer(source, WEB);
+        return answer(source, created);
     }
 
     @Override

@@ -82,8 +82,7 @@ final class DomainOperations {
     }
 
     HostedDomain create(DomainSpec wished) {
-        requireFiles(wished);
-        DomainSpec spec = resolved(wished);
+        DomainSpec spec = resolved(GuestFiles.inspected(wished));
         HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
         DomainPlace place = registry.freshPlace(spec.name());
         try {
@@ -108,35 +107,6 @@ final class DomainOperations {
             place.remove();
             abandon(domain, e);
             throw translated(e);
-        }
-    }
-
-    /** QEMU says only that it could not load something; here the key is known, too. */
-    private static void requireFiles(DomainSpec spec) {
-        spec.firmware().ifPresent(file -> requireFile(spec, "firmware", file));
-        spec.boot()
-                .ifPresent(
-                        boot -> {
-                            requireFile(spec, "boot.kernel", boot.kernel());
-                            boot.initrd().ifPresent(file -> requireFile(spec, "boot.initrd", file));
-                        });
-        for (DomainSpec.Disk disk : spec.disks()) {
-            requireFile(spec, "disks", disk.path());
-        }
-    }
-
-    private static void requireFile(DomainSpec spec, String key, Path file) {
-        if (!Files.isReadable(file)) {
-            throw ApiException.missing(
-                    "domain \"%s\": %s names %s, which %s; correct the description or put the file there"
-                            .formatted(
-                                    spec.name(),
-                                    key,
-                                    file,
-                                    Files.exists(file)
-                                            ? "this daemon may not read"
-                                            : "does not exist"),
-                    Files.exists(file) ? "chmod a+r " + file : "ls -l " + file.getParent());
         }
     }
 
@@ -340,8 +310,8 @@ final class DomainOperations {
         Path file = Path.of(request.file());
         try (SavedDomain.Reading reading = new SavedDomain.Reading(file)) {
             DomainSpec saved = DomainFile.parse(request.file(), reading.specJson());
-            DomainSpec spec =
-                    resolved(request.name() == null ? saved : renamed(saved, request.name()));
+            DomainSpec named = request.name() == null ? saved : renamed(saved, request.name());
+            DomainSpec spec = resolved(GuestFiles.inspected(named));
             HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
             DomainPlace place = registry.freshPlace(spec.name());
             try {

@@ -196,7 +196,28 @@ public final class Node implements NodeApi, AutoCloseable {
 
     @Override
     public DomainStatus create(DomainSource source) {
-        return explained(() -> report(operations.create(DomainFile.parse(source))));
+        HostedDomain domain = explained(() -> operations.create(DomainFile.parse(source)));
+        domain.view().spec().remusBackup().ifPresent(backup -> protectAtOnce(domain, backup));
+        return report(domain);
+    }
+
+    /** The guest runs by now, and goes on running whatever becomes of its protection. */
+    private void protectAtOnce(HostedDomain domain, String backup) {
+        try {
+            remus(RemusRequest.withDefaults(domain.name(), backup), ProgressListener.none());
+        } catch (ApiException e) {
+            LOG.warn(
+                    "event=not-protected domain={} backup={} reason=\"{}\"",
+                    domain.name(),
+                    backup,
+                    e.getMessage());
+            // Where the other node holds something already, the session's own words stand.
+            domain.replace(
+                    view ->
+                            view.role() == DomainStatus.Role.PRIMARY
+                                    ? view
+                                    : view.telling("not protected: " + e.getMessage()));
+        }
     }
 
     @Override

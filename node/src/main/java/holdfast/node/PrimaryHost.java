@@ -70,6 +70,7 @@ final class PrimaryHost {
                                     + "\"; protect it where it runs");
             case UNPROTECTED, SURVIVOR -> {}
         }
+        requireNoWritableDisk(view.spec());
         HostedDomain.Body body = domain.requireBody();
         DomainSpec spec = seenNow(view.spec(), body);
         NodeAddress peer = address(request.node());
@@ -137,6 +138,21 @@ final class PrimaryHost {
                                                 reason, PrimaryOutcome.Ending.DIED)));
         primary.begin();
         following.awaitProtection(primary, progress);
+    }
+
+    /** A survivor without what the guest wrote to its disk would contradict everything. */
+    private static void requireNoWritableDisk(DomainSpec spec) {
+        for (DomainSpec.Disk disk : spec.disks()) {
+            if (disk.access() == DomainSpec.Access.READ_WRITE) {
+                throw ApiException.badRequest(
+                        "domain \""
+                                + spec.name()
+                                + "\" has a writable disk, "
+                                + disk.path()
+                                + ", and disks are not replicated yet; protect domains whose disks"
+                                + " are all access: read-only");
+            }
+        }
     }
 
     /** Devices may have been plugged since a command line was read: the standby is compared. */

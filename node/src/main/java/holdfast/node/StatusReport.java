@@ -40,6 +40,7 @@ final class StatusReport {
                 spec.vcpus(),
                 nics(spec),
                 disks(spec),
+                spec.remusBackup().orElse(null),
                 protection(view.session()),
                 view.event().orElse(null),
                 view.change());
@@ -62,13 +63,22 @@ final class StatusReport {
     private static List<DomainStatus.Disk> disks(DomainSpec spec) {
         List<DomainStatus.Disk> disks = new ArrayList<>();
         for (DomainSpec.Disk disk : spec.disks()) {
+            boolean written = disk.access() == DomainSpec.Access.READ_WRITE;
             disks.add(
                     new DomainStatus.Disk(
                             disks.size(),
                             disk.path().toString(),
-                            disk.format().name().toLowerCase(Locale.ROOT)));
+                            lower(disk.format()),
+                            lower(disk.access()),
+                            disk.virtualBytes().orElse(0),
+                            written ? disk.replica().toString() : null,
+                            disk.peer().orElse(null)));
         }
         return disks;
+    }
+
+    private static String lower(Enum<?> constant) {
+        return constant.name().toLowerCase(Locale.ROOT).replace('_', '-');
     }
 
     private static ProtectionStatus protection(HostedDomain.Session session) {

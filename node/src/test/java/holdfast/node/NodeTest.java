@@ -52,6 +52,74 @@ class NodeTest {
     }
 
     @Test
+    void a_disk_is_its_path_and_what_is_wrong_with_it_is_told_with_its_key() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Path image = hosts.directory.resolve("d.img");
+            Files.write(image, new byte[1 << 20]);
+            assertThatThrownBy(() -> a.create(hosts.guestWith("g", "disks: [none.img]")))
+                    .isInstanceOfSatisfying(
+                            ApiException.class,
+                            e -> assertThat(e.kind()).isEqualTo(ApiException.Kind.MISSING))
+                    .hasMessageContaining("disks[0].path names")
+                    .hasMessageContaining("none.img, which does not exist");
+            assertThatThrownBy(
+                            () ->
+                                    a.create(
+                                            hosts.guestWith(
+                                                    "g", "disks: [{path: d.img, format: qcow2}]")))
+                    .isInstanceOfSatisfying(
+                            ApiException.class,
+                            e -> assertThat(e.kind()).isEqualTo(ApiException.Kind.BAD_REQUEST))
+                    .hasMessageContaining("disks[0].format: " + image + " is no qcow2 image");
+            assertThat(a.list()).isEmpty();
+
+            DomainStatus created = a.create(hosts.guestWith("g", "disks: [d.img]"));
+            assertThat(created.disks())
+                    .containsExactly(
+                            new DomainStatus.Disk(
+                                    0,
+                                    image.toString(),
+                                    "raw",
+                                    "read-write",
+                                    1 << 20,
+                                    image.toString(),
+                                    null));
+            assertThatThrownBy(
+                            () ->
+                                    a.remus(
+                                            TestHosts.remus("g", a, ArbiterKind.NONE),
+                                            ProgressListener.none()))
+                    .hasMessageContaining("has a writable disk, " + image);
+            assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
+            assertThatThrownBy(() -> a.create(hosts.guestWith("h", "disks: [d.img]")))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("lock");
+        }
+    }
+
+    @Test
+    void a_domain_with_a_backup_is_protected_at_once_or_runs_and_says_why_not() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            String backup = "127.0.0.1:" + b.port();
+            DomainStatus created = a.create(hosts.guestWith("g", "remus_backup: " + backup));
+            assertThat(created.role()).isEqualTo(Role.PRIMARY);
+            assertThat(created.remusBackup()).isEqualTo(backup);
+            assertThat(created.protection().protectedSince()).isNotNull();
+            assertThat(b.status("g").role()).isEqualTo(Role.SECONDARY);
+
+            DomainStatus alone = a.create(hosts.guestWith("h", "remus_backup: 127.0.0.1:1"));
+            assertThat(alone.state()).isEqualTo(State.RUNNING);
+            assertThat(alone.role()).isEqualTo(Role.UNPROTECTED);
+            assertThat(alone.protection()).isNull();
+            assertThat(alone.lastEvent().text())
+                    .startsWith("not protected: node 127.0.0.1:1 cannot be reached");
+        }
+    }
+
+    @Test
     void a_domain_survives_the_death_of_its_process_and_can_be_protected_again() throws Exception {
         try (TestHosts hosts = new TestHosts()) {
             Node a = hosts.start("a");

@@ -56,6 +56,12 @@ final class TestHosts implements AutoCloseable {
                         .formatted(name));
     }
 
+    /** {@link #firmwareGuest} with one more line. */
+    DomainSource guestWith(String name, String line) {
+        DomainSource plain = firmwareGuest(name);
+        return new DomainSource(plain.file(), plain.yaml() + line + "\n");
+    }
+
     static RemusRequest remus(String domain, Node to, RemusRequest.ArbiterKind arbiter) {
         return remus(domain, to.port(), arbiter);
     }

@@ -18,6 +18,8 @@ import java.util.List;
  * @param vcpus number of virtual CPUs
  * @param nics its NICs, in order
  * @param disks its disks, in order
+ * @param remusBackup the node that its description wants to protect it from its creation on, or
+ *     null
  * @param protection the newest session, running or ended, that protected it; null where there was
  *     none since the daemon started
  * @param lastEvent the last thing the operator should know, or null
@@ -35,6 +37,7 @@ public record DomainStatus(
         int vcpus,
         List<Nic> nics,
         List<Disk> disks,
+        String remusBackup,
         ProtectionStatus protection,
         Event lastEvent,
         long change) {
@@ -103,9 +106,21 @@ public record DomainStatus(
     /**
      * @param index from 0
      * @param path of the image
-     * @param format such as {@code raw} or {@code qcow2}
+     * @param format {@code raw} or {@code qcow2}
+     * @param access {@code read-write} or {@code read-only}
+     * @param bytes what the guest sees
+     * @param replica where another node keeps its copy, which is raw; null where the disk is
+     *     read-only: then the other node opens the same path
+     * @param peer who receives the copy, as the description says, {@code host:port}; or null
      */
-    public record Disk(int index, String path, String format) {}
+    public record Disk(
+            int index,
+            String path,
+            String format,
+            String access,
+            long bytes,
+            String replica,
+            String peer) {}
 
     /**
      * @param time ISO 8601 in UTC, with milliseconds

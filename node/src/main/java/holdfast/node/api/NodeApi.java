@@ -34,7 +34,9 @@ public interface NodeApi {
     /**
      * Starts a domain from its description and returns when its guest runs. {@link
      * ApiException.Kind#BAD_REQUEST} with file, line and column where the description is wrong;
-     * {@link ApiException.Kind#EXISTS}; {@link ApiException.Kind#MISSING}.
+     * {@link ApiException.Kind#EXISTS}; {@link ApiException.Kind#MISSING}. One that names a {@link
+     * DomainStatus#remusBackup} is protected by then, or runs unprotected, and its last event says
+     * why.
      */
     DomainStatus create(DomainSource source);
 

@@ -86,6 +86,20 @@ public record RemusRequest(
         }
     }
 
+    /** Protection of {@code domain} by {@code node} where nobody said anything else. */
+    public static RemusRequest withDefaults(String domain, String node) {
+        return new RemusRequest(
+                domain,
+                node,
+                INTERVAL_MILLIS_DEFAULT,
+                true,
+                false,
+                ArbiterKind.OPERATOR,
+                OF_THE_NODE,
+                OF_THE_NODE,
+                null);
+    }
+
     /** This request with the node's own settings where it leaves them open. */
     public RemusRequest orElse(int nodeHeartbeatMillis, int nodeDeadlineMillis) {
         int heartbeat = heartbeatMillis == OF_THE_NODE ? nodeHeartbeatMillis : heartbeatMillis;

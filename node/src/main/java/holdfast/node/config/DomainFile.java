@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainName;
 import holdfast.node.api.DomainSource;
+import holdfast.node.link.NodeAddress;
 import holdfast.node.store.SpecCodec;
 import holdfast.qemu.launch.Accelerator;
 import holdfast.qemu.launch.DomainSpec;
@@ -32,12 +33,13 @@ import java.util.UUID;
  * accelerator: auto             # auto, kvm, tcg
  * firmware: /path
  * boot: {kernel: /path, initrd: /path, commandLine: text}
- * disks: [{path: /path, format: raw|qcow2, access: read-write|read-only}]
+ * disks: [/path, {path: /path, format: raw|qcow2, access: read-write|read-only, replica: /path}]
  * nics:  [{tap: name, bridge: name, mac: 52:54:00:..}, {user: true, forwards: [{host: 2222, guest: 22}]}]
  * random: true                  # a virtio random number generator
  * display: none                 # none, std
  * serial: /path                 # where the first serial port's output goes
  * extra: [-device, ...]         # further arguments for QEMU
+ * remus_backup: host            # protected by this node from the beginning
  * foreign: {...}                # how an attached QEMU was started; written by `attach` alone
  * </pre>
  */
@@ -58,6 +60,7 @@ public final class DomainFile {
                     "display",
                     "serial",
                     "extra",
+                    "remus_backup",
                     "foreign");
     private static final int MEMORY_MIB_MAX = 4 << 20;
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -128,7 +131,7 @@ public final class DomainFile {
         Optional<DomainSpec.Kernel> boot =
                 keys.node("boot").flatMap(node -> boot(mistakes, node, base));
         List<DomainSpec.Disk> disks =
-                keys.list("disks", (where, node) -> disk(mistakes, where, node, base));
+                keys.list("disks", (where, node) -> DiskKeys.read(mistakes, where, node, base));
         List<DomainSpec.Nic> nics =
                 keys.list("nics", (where, node) -> nic(mistakes, where, node, uuid));
         DomainSpec.RandomDevice random =
@@ -139,6 +142,14 @@ public final class DomainFile {
                 keys.choice("display", DomainSpec.Display.class, DomainSpec.Display.NONE);
         Optional<Path> serial = keys.path("serial", base);
         List<String> extra = keys.list("extra", (where, node) -> argument(mistakes, where, node));
+        Optional<String> remusBackup =
+                keys.understood(
+                        "remus_backup",
+                        "a node, HOST or HOST:PORT",
+                        text -> {
+                            NodeAddress.parse(text);
+                            return text;
+                        });
         Optional<ForeignCommandLine> foreign =
                 keys.node("foreign").flatMap(node -> foreign(mistakes, node));
         Optional<DomainSpec> spec =
@@ -159,7 +170,8 @@ public final class DomainFile {
                                         display,
                                         serial,
                                         extra,
-                                        foreign));
+                                        foreign,
+                                        remusBackup));
         mistakes.throwIfAny();
         return spec.orElseThrow();
     }
@@ -208,19 +220,6 @@ public final class DomainFile {
                                 ramId.orElseThrow(),
                                 arguments,
                                 devices));
-    }
-
-    private static Optional<DomainSpec.Disk> disk(
-            Keys.Mistakes mistakes, String where, YamlNode node, Path base) {
-        Keys keys = new Keys(mistakes, where, node, List.of("path", "format", "access"));
-        keys.require("path", "the path of a disk image");
-        keys.require("format", "raw or qcow2");
-        Optional<Path> path = keys.path("path", base);
-        DomainSpec.Format format =
-                keys.choice("format", DomainSpec.Format.class, DomainSpec.Format.RAW);
-        DomainSpec.Access access =
-                keys.choice("access", DomainSpec.Access.class, DomainSpec.Access.READ_WRITE);
-        return keys.make(() -> new DomainSpec.Disk(path.orElseThrow(), format, access));
     }
 
     private static Optional<DomainSpec.Nic> nic(
@@ -300,10 +299,7 @@ public final class DomainFile {
                         });
         ArrayNode disks = root.putArray("disks");
         for (DomainSpec.Disk disk : spec.disks()) {
-            disks.addObject()
-                    .put("path", disk.path().toString())
-                    .put("format", Keys.kebab(disk.format()))
-                    .put("access", Keys.kebab(disk.access()));
+            DiskKeys.write(disks.addObject(), disk);
         }
         ArrayNode nics = root.putArray("nics");
         for (DomainSpec.Nic nic : spec.nics()) {
@@ -314,6 +310,7 @@ public final class DomainFile {
         spec.serial().ifPresent(path -> root.put("serial", path.toString()));
         ArrayNode extra = root.putArray("extra");
         spec.extra().forEach(extra::add);
+        spec.remusBackup().ifPresent(backup -> root.put("remus_backup", backup));
         spec.foreign().ifPresent(line -> writeForeign(root.putObject("foreign"), line));
         try {
             return JSON.writerWithDefaultPrettyPrinter().writeValueAsString(root);

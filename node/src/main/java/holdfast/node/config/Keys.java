@@ -1,5 +1,6 @@
 package holdfast.node.config;
 
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -197,6 +198,37 @@ final class Keys {
                         });
     }
 
+    /** As {@link #parsed}, where what is thrown says itself what was found and expected. */
+    <T> Optional<T> understood(String key, String expected, Function<String, T> parse) {
+        return text(key, expected)
+                .flatMap(
+                        text -> {
+                            try {
+                                return Optional.of(parse.apply(text));
+                            } catch (IllegalArgumentException e) {
+                                wrong(key, e.getMessage());
+                                return Optional.empty();
+                            }
+                        });
+    }
+
+    /** A number of bytes, a multiple of {@code unit} and not 0. */
+    OptionalLong bytes(String key, int unit) {
+        String expected = "a number of bytes, a multiple of " + unit;
+        return parsed(
+                        key,
+                        expected,
+                        text -> {
+                            long bytes = Long.parseLong(text);
+                            if (bytes < unit || bytes % unit != 0) {
+                                throw new IllegalArgumentException("not a multiple");
+                            }
+                            return bytes;
+                        })
+                .map(OptionalLong::of)
+                .orElse(OptionalLong.empty());
+    }
+
     int integer(String key, int least, int most, int otherwise) {
         String expected = "a whole number from " + least + " to " + most;
         return node(key)
@@ -286,19 +318,28 @@ final class Keys {
 
     /** A path; a relative one is relative to {@code base}, {@code ~/} is the home of the user. */
     Optional<Path> path(String key, Path base) {
-        return parsed(
-                key,
-                "a path",
-                text -> {
-                    if (text.isBlank()) {
-                        throw new IllegalArgumentException("an empty path");
-                    }
-                    Path path =
-                            text.startsWith("~/")
-                                    ? Path.of(System.getProperty("user.home"), text.substring(2))
-                                    : Path.of(text);
-                    return base.resolve(path).normalize();
-                });
+        return understood(key, "a path", text -> resolved(text, base));
+    }
+
+    /**
+     * As {@link #path(String, Path)}, of the text itself.
+     *
+     * @throws IllegalArgumentException with what was found and expected
+     */
+    static Path resolved(String text, Path base) {
+        if (text.isBlank()) {
+            throw new IllegalArgumentException("found \"" + text + "\", expected a path");
+        }
+        try {
+            Path path =
+                    text.startsWith("~/")
+                            ? Path.of(System.getProperty("user.home"), text.substring(2))
+                            : Path.of(text);
+            return base.resolve(path).normalize();
+        } catch (InvalidPathException e) {
+            throw new IllegalArgumentException(
+                    "found \"" + text + "\", expected a path: " + e.getReason(), e);
+        }
     }
 
     /** The items of a list, each with its path for messages. */

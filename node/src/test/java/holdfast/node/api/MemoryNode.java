@@ -231,7 +231,16 @@ final class MemoryNode implements NodeApi {
                 256,
                 1,
                 List.of(new DomainStatus.Nic(0, "tap", "hf-web", "52:54:00:12:34:56")),
-                List.of(new DomainStatus.Disk(0, "/images/web.qcow2", "qcow2")),
+                List.of(
+                        new DomainStatus.Disk(
+                                0,
+                                "/images/web.qcow2",
+                                "qcow2",
+                                "read-write",
+                                1 << 30,
+                                "/images/web.qcow2.raw",
+                                null)),
+                null,
                 null,
                 null,
                 1);
@@ -250,6 +259,7 @@ final class MemoryNode implements NodeApi {
                 was.vcpus(),
                 was.nics(),
                 was.disks(),
+                was.remusBackup(),
                 was.protection(),
                 new DomainStatus.Event("2026-11-20T10:00:01.000Z", event),
                 was.change() + 1);

@@ -11,12 +11,14 @@ import holdfast.qemu.launch.DomainSpec;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.UUID;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -39,6 +41,7 @@ class DomainFileTest {
             disks:
               - {path: web.qcow2, format: qcow2}
               - {path: /images/cd.iso, format: raw, access: read-only}
+              - {path: data, replica: /replicas/data, peer: "10.0.0.2:9000", bytes: 1024}
             nics:
               - tap: hf-web0
                 bridge: br0
@@ -50,6 +53,7 @@ class DomainFileTest {
             display: std
             serial: /var/log/web.console
             extra: [-device, virtio-balloon, -smp, 3]
+            remus_backup: hostB
             """;
 
     @Test
@@ -77,7 +81,15 @@ class DomainFileTest {
                         new DomainSpec.Disk(
                                 Path.of("/images/cd.iso"),
                                 DomainSpec.Format.RAW,
-                                DomainSpec.Access.READ_ONLY));
+                                DomainSpec.Access.READ_ONLY),
+                        new DomainSpec.Disk(
+                                Path.of("/etc/holdfast/data"),
+                                DomainSpec.Format.AUTO,
+                                DomainSpec.Access.READ_WRITE,
+                                OptionalLong.of(1024),
+                                Optional.of(Path.of("/replicas/data")),
+                                Optional.of("10.0.0.2:9000")));
+        assertThat(spec.remusBackup()).contains("hostB");
         assertThat(spec.nics().getFirst())
                 .isEqualTo(
                         new DomainSpec.TapNic("52:54:00:12:34:56", "hf-web0", Optional.of("br0")));
@@ -112,6 +124,36 @@ class DomainFileTest {
     }
 
     @Test
+    void a_disk_may_be_only_its_path_or_what_xend_and_xl_call_a_replicated_one() {
+        DomainSpec spec =
+                DomainFile.parse(
+                        "/etc/web.yaml",
+                        domain(
+                                """
+                                disks:
+                                  - images/a,b.img
+                                  - remus:10.0.0.2:9000|aio:/dev/foo
+                                  - "tap:remus:hostB:9001|aio:/b.img,vda,w"
+                                  - tap2:remus:[2001:db8::1]:9002|aio:c.img,xvda,r
+                                  - {path: "tap:remus:hostB:9003|aio:/d.img,xvdb", format: qcow2}
+                                """));
+        assertThat(spec.disks())
+                .extracting(disk -> disk.path().toString())
+                .containsExactly(
+                        "/etc/images/a,b.img", "/dev/foo", "/b.img", "/etc/c.img", "/d.img");
+        assertThat(spec.disks())
+                .extracting(disk -> disk.peer().orElse(""))
+                .containsExactly("", "10.0.0.2:9000", "hostB:9001", "", "hostB:9003");
+        assertThat(spec.disks())
+                .filteredOn(disk -> disk.access() == DomainSpec.Access.READ_ONLY)
+                .extracting(disk -> disk.path().toString())
+                .containsExactly("/etc/c.img");
+        assertThat(spec.disks().getLast().format()).isEqualTo(DomainSpec.Format.QCOW2);
+        assertThat(DomainFile.CODEC.read("/elsewhere/spec.json", DomainFile.CODEC.write(spec)))
+                .isEqualTo(spec);
+    }
+
+    @Test
     void an_address_that_was_made_up_stays_with_the_domain() {
         String yaml =
                 "{name: web, memory: 1M, uuid: 6f4b7bd2-0a53-4a6e-9e38-7fbd6f2f4a11, nics: [{user:"
@@ -121,11 +163,12 @@ class DomainFileTest {
         assertThat(spec.nics()).extracting(DomainSpec.Nic::mac).doesNotHaveDuplicates();
     }
 
-    @Test
-    void the_example_is_right() throws IOException {
-        Path example = Path.of("../examples/redis.yaml").toAbsolutePath().normalize();
+    @ParameterizedTest
+    @ValueSource(strings = {"redis", "redis-disk"})
+    void an_example_is_right(String name) throws IOException {
+        Path example = Path.of("../examples", name + ".yaml").toAbsolutePath().normalize();
         DomainSpec spec = DomainFile.parse(example.toString(), Files.readString(example));
-        assertThat(spec.name()).isEqualTo("redis");
+        assertThat(spec.name()).isEqualTo(name);
     }
 
     /** A file and the lines its mistakes are told in. */
@@ -143,7 +186,7 @@ class DomainFileTest {
     static List<Row> mistakes() {
         String keys =
                 "name, memory, uuid, vcpus, machine, accelerator, firmware, boot, disks, nics,"
-                        + " random, display, serial, extra";
+                        + " random, display, serial, extra, remus_backup";
         return List.of(
                 new Row("empty", "", "f.yaml:1:1: the file is empty"),
                 new Row("only a comment", "# nothing\n", "f.yaml:1:1: the file is empty"),
@@ -183,7 +226,7 @@ class DomainFileTest {
                         "unknown key in a list",
                         domain("disks:\n  - path: /d\n    format: raw\n    frmat: raw"),
                         "f.yaml:6:5: disks[0].frmat: unknown key, did you mean format?; allowed are"
-                                + " path, format, access"),
+                                + " path, format, access, replica, peer, bytes"),
                 new Row(
                         "duplicate key",
                         domain("name: db"),
@@ -274,13 +317,76 @@ class DomainFileTest {
                         domain("disks: {path: /d}"),
                         "f.yaml:3:8: disks: found a mapping (key: value), expected a list"),
                 new Row(
-                        "disk without format",
-                        domain("disks: [{path: /d}]"),
-                        "f.yaml:3:9: disks[0].format: this key is missing, expected raw or qcow2"),
+                        "disk without a path",
+                        domain("disks: [{format: raw}]"),
+                        "f.yaml:3:9: disks[0].path: this key is missing, expected the path"),
                 new Row(
                         "disk format",
                         domain("disks: [{path: /d, format: vmdk}]"),
-                        "f.yaml:3:28: disks[0].format: found \"vmdk\", expected one of raw, qcow2"),
+                        "f.yaml:3:28: disks[0].format: found \"vmdk\", expected one of auto, raw,"
+                                + " qcow2"),
+                new Row(
+                        "disk a number",
+                        domain("disks: [/a, 7]"),
+                        "f.yaml:3:13: disks[1]: found 7, expected the path of an image, or a"
+                                + " mapping with the keys path, format"),
+                new Row(
+                        "disk a list",
+                        domain("disks: [[/a]]"),
+                        "f.yaml:3:9: disks[0]: found a list, expected a mapping"),
+                new Row(
+                        "disk an empty path",
+                        domain("disks: [\"\"]"),
+                        "f.yaml:3:9: disks[0]: found \"\", expected a path"),
+                new Row(
+                        "two disks with one path",
+                        domain("disks: [/d, /x/../d]"),
+                        "f.yaml:3:8: disks: two have the same path"),
+                new Row(
+                        "two disks with one replica",
+                        domain("disks: [/d, {path: /e, replica: /d}]"),
+                        "f.yaml:3:8: disks: two have the same replica"),
+                new Row(
+                        "disk bytes",
+                        domain("disks: [{path: /d, bytes: 1000}]"),
+                        "f.yaml:3:27: disks[0].bytes: found \"1000\", expected a number of bytes,"
+                                + " a multiple of 512"),
+                new Row(
+                        "replica of a read-only disk",
+                        domain("disks: [{path: /d, access: read-only, replica: /r}]"),
+                        "f.yaml:3:48: disks[0].replica: a read-only disk has no replica"),
+                new Row(
+                        "replicated disk without a port",
+                        domain("disks: [\"remus:host|aio:/d\"]"),
+                        "f.yaml:3:9: disks[0]: found \"host\", expected HOST:PORT"),
+                new Row(
+                        "replicated disk with a wrong port",
+                        domain("disks: [\"remus:host:0|aio:/d\"]"),
+                        "f.yaml:3:9: disks[0]: node address: expected a port from 1 to 65535"),
+                new Row(
+                        "replicated disk without aio",
+                        domain("disks: [\"tap:remus:host:9|/d\"]"),
+                        "f.yaml:3:9: disks[0]: found \"tap:remus:host:9|/d\", expected"
+                                + " [tap:]remus:HOST:PORT|aio:PATH[,TARGET[,w|r]]"),
+                new Row(
+                        "replicated disk with a wrong mode",
+                        domain("disks: [{path: \"remus:h:9|aio:/d,vda,x\"}]"),
+                        "f.yaml:3:16: disks[0].path: found \"remus:h:9|aio:/d,vda,x\", expected"
+                                + " [tap:]remus"),
+                new Row(
+                        "access against the mode",
+                        domain(
+                                "disks:\n"
+                                    + "- {path: \"remus:h:9|aio:/d,vda,w\", access: read-only}"),
+                        "f.yaml:4:44: disks[0].access: found read-only, but path says otherwise"),
+                new Row(
+                        "two peers",
+                        domain("disks: [{path: \"remus:h:9|aio:/d\", peer: \"i:9\"}]"),
+                        "f.yaml:3:42: disks[0].peer: allowed only where path does not name one"),
+                new Row(
+                        "backup",
+                        domain("remus_backup: \"host:\""),
+                        "f.yaml:3:15: remus_backup: node address: expected a port"),
                 new Row(
                         "nic of neither kind",
                         domain("nics: [{mac: 52:54:00:00:00:01}]"),

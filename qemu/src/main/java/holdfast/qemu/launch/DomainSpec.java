@@ -5,6 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.UUID;
 import java.util.regex.Pattern;
 
@@ -24,6 +25,7 @@ import java.util.regex.Pattern;
  * @param extra further arguments, passed as they are, after all others
  * @param foreign how somebody else started it: then this alone says what a copy is started from,
  *     and of the rest name, UUID, memory, vCPUs, accelerator and NICs describe it
+ * @param remusBackup the node that is to protect it from its creation on, as a person wrote it
  */
 public record DomainSpec(
         String name,
@@ -40,7 +42,8 @@ public record DomainSpec(
         Display display,
         Optional<Path> serial,
         List<String> extra,
-        Optional<ForeignCommandLine> foreign) {
+        Optional<ForeignCommandLine> foreign,
+        Optional<String> remusBackup) {
 
     private static final Pattern NAME = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,62}");
     private static final Pattern MACHINE = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]*");
@@ -63,6 +66,8 @@ public record DomainSpec(
 
     /** A disk image's format. */
     public enum Format {
+        /** What the image says of itself, found out before QEMU starts. */
+        AUTO,
         RAW,
         QCOW2
     }
@@ -86,12 +91,51 @@ public record DomainSpec(
         }
     }
 
-    /** A virtio disk; its block node is {@code diskN}, counted from 0. */
-    public record Disk(Path path, Format format, Access access) {
+    /**
+     * A virtio disk; its block node is {@code hf-diskN} and its device {@code hf-vblkN}, counted
+     * from 0.
+     *
+     * @param virtualBytes what the guest sees, a multiple of {@value DiskImage#SECTOR_BYTES}; empty
+     *     until the image was looked at
+     * @param namedReplica where another node keeps its copy, if somebody said so
+     * @param peer who receives the copy, {@code HOST:PORT}, if somebody said so
+     */
+    public record Disk(
+            Path path,
+            Format format,
+            Access access,
+            OptionalLong virtualBytes,
+            Optional<Path> namedReplica,
+            Optional<String> peer) {
         public Disk {
-            absolute("disk", path);
+            absolute("path", path);
             Objects.requireNonNull(format);
             Objects.requireNonNull(access);
+            Objects.requireNonNull(virtualBytes);
+            namedReplica.ifPresent(replica -> absolute("replica", replica));
+            Objects.requireNonNull(peer);
+        }
+
+        /** A disk of which nothing else is known. */
+        public Disk(Path path, Format format, Access access) {
+            this(path, format, access, OptionalLong.empty(), Optional.empty(), Optional.empty());
+        }
+
+        /**
+         * Where another node keeps its copy, which is always raw: where somebody said, else at the
+         * same path, or beside it where the image here is not raw.
+         */
+        public Path replica() {
+            return namedReplica.orElseGet(
+                    () ->
+                            format == Format.QCOW2
+                                    ? path.resolveSibling(path.getFileName() + ".raw")
+                                    : path);
+        }
+
+        /** This disk as its image turned out to be. */
+        Disk as(Format found, long bytes) {
+            return new Disk(path, found, access, OptionalLong.of(bytes), namedReplica, peer);
         }
     }
 
@@ -147,6 +191,17 @@ public record DomainSpec(
         firmware.ifPresent(path -> absolute("firmware", path));
         Objects.requireNonNull(boot);
         disks = List.copyOf(disks);
+        if (disks.stream().map(Disk::path).distinct().count() != disks.size()) {
+            throw new IllegalArgumentException("disks: two have the same path");
+        }
+        List<Path> replicas =
+                disks.stream()
+                        .filter(disk -> disk.access() == Access.READ_WRITE)
+                        .map(Disk::replica)
+                        .toList();
+        if (replicas.stream().distinct().count() != replicas.size()) {
+            throw new IllegalArgumentException("disks: two have the same replica");
+        }
         nics = List.copyOf(nics);
         if (nics.stream().map(Nic::mac).distinct().count() != nics.size()) {
             throw new IllegalArgumentException("nics: two have the same MAC address");
@@ -156,6 +211,7 @@ public record DomainSpec(
         serial.ifPresent(path -> absolute("serial", path));
         extra = List.copyOf(extra);
         Objects.requireNonNull(foreign);
+        Objects.requireNonNull(remusBackup);
     }
 
     /** A domain that Holdfast puts together itself. */
@@ -189,6 +245,7 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
+                Optional.empty(),
                 Optional.empty());
     }
 
@@ -239,13 +296,28 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withAccelerator(Accelerator chosen) {
         return new DomainSpec(
-                name, uuid, memoryMiB, vcpus, machine, chosen, firmware, boot, disks, nics, random,
-                display, serial, extra, foreign);
+                name,
+                uuid,
+                memoryMiB,
+                vcpus,
+                machine,
+                chosen,
+                firmware,
+                boot,
+                disks,
+                nics,
+                random,
+                display,
+                serial,
+                extra,
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withBoot(Kernel kernel) {
@@ -264,7 +336,8 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withDisks(List<Disk> all) {
@@ -283,7 +356,8 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withNics(List<Nic> all) {
@@ -302,7 +376,8 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withDisplay(Display screen) {
@@ -321,7 +396,8 @@ public record DomainSpec(
                 screen,
                 serial,
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withSerial(Path file) {
@@ -340,7 +416,8 @@ public record DomainSpec(
                 display,
                 Optional.of(file),
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withExtra(List<String> arguments) {
@@ -359,7 +436,8 @@ public record DomainSpec(
                 display,
                 serial,
                 arguments,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     /** This one's words, under another name. */
@@ -379,7 +457,8 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
-                foreign);
+                foreign,
+                remusBackup);
     }
 
     public DomainSpec withForeign(ForeignCommandLine line) {
@@ -398,7 +477,8 @@ public record DomainSpec(
                 display,
                 serial,
                 extra,
-                Optional.of(line));
+                Optional.of(line),
+                remusBackup);
     }
 
     /**

@@ -12,7 +12,6 @@ import holdfast.qemu.launch.DomainSpec.UserNic;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 
 /** QEMU's arguments for a domain that can be protected and moved. */
 public final class QemuCommandLine {
@@ -112,21 +111,38 @@ public final class QemuCommandLine {
         }
     }
 
+    /** The names are stable: what is attached to a disk at run time finds it by them. */
     private void disk(int index, Disk disk) {
         String readOnly = disk.access() == Access.READ_ONLY ? ",read-only=on" : "";
+        // locking: two QEMUs never write one image, whoever started them.
         add(
                 "-blockdev",
-                "driver=file,node-name=disk%d-file,filename=%s%s"
-                        .formatted(index, value(disk.path()), readOnly));
-        add(
-                "-blockdev",
-                "driver=%s,node-name=disk%d,file=disk%d-file%s"
+                "driver=%s,node-name=hf-disk%d-file,filename=%s,locking=on%s"
                         .formatted(
-                                disk.format().name().toLowerCase(Locale.ROOT),
+                                DiskImage.isBlockDevice(disk.path()) ? "host_device" : "file",
                                 index,
-                                index,
+                                value(disk.path()),
                                 readOnly));
-        add("-device", "virtio-blk-pci,drive=disk%d,id=blk%d".formatted(index, index));
+        add(
+                "-blockdev",
+                "driver=%s,node-name=%s,file=hf-disk%d-file%s"
+                        .formatted(driver(disk), diskNode(index), index, readOnly));
+        add("-device", "virtio-blk-pci,drive=%s,id=hf-vblk%d".formatted(diskNode(index), index));
+    }
+
+    /** The block node that the guest's disk {@code index} reads and writes. */
+    private static String diskNode(int index) {
+        return "hf-disk" + index;
+    }
+
+    private static String driver(Disk disk) {
+        return switch (disk.format()) {
+            case RAW -> "raw";
+            case QCOW2 -> "qcow2";
+            case AUTO ->
+                    throw new IllegalArgumentException(
+                            disk.path() + ": its format was not found out");
+        };
     }
 
     private void nic(int index, Nic nic) {

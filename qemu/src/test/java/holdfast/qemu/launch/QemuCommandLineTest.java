@@ -67,14 +67,15 @@ class QemuCommandLineTest {
                                 "-qmp unix:/run/w/qmp.sock,server=on,wait=off",
                                 "-qmp unix:/run/w/qmp-oob.sock,server=on,wait=off",
                                 "-serial file:/s.log -device VGA -device virtio-rng-pci",
-                                "-blockdev driver=file,node-name=disk0-file,filename=/d,,0.raw",
-                                "-blockdev driver=raw,node-name=disk0,file=disk0-file",
-                                "-device virtio-blk-pci,drive=disk0,id=blk0",
-                                "-blockdev"
-                                    + " driver=file,node-name=disk1-file,filename=/d1,read-only=on",
-                                "-blockdev"
-                                    + " driver=qcow2,node-name=disk1,file=disk1-file,read-only=on",
-                                "-device virtio-blk-pci,drive=disk1,id=blk1",
+                                "-blockdev driver=file,node-name=hf-disk0-file,"
+                                        + "filename=/d,,0.raw,locking=on",
+                                "-blockdev driver=raw,node-name=hf-disk0,file=hf-disk0-file",
+                                "-device virtio-blk-pci,drive=hf-disk0,id=hf-vblk0",
+                                "-blockdev driver=file,node-name=hf-disk1-file,"
+                                        + "filename=/d1,locking=on,read-only=on",
+                                "-blockdev driver=qcow2,node-name=hf-disk1,"
+                                        + "file=hf-disk1-file,read-only=on",
+                                "-device virtio-blk-pci,drive=hf-disk1,id=hf-vblk1",
                                 "-netdev tap,id=net0,ifname=tap0,script=no,downscript=no,vhost=off",
                                 "-device"
                                     + " virtio-net-pci,netdev=net0,id=nic0,mac=52:54:00:aa:00:01,romfile=",
@@ -112,5 +113,36 @@ class QemuCommandLineTest {
         assertThatIllegalArgumentException()
                 .isThrownBy(
                         () -> new QemuFiles(Path.of("/" + "x".repeat(95)), Path.of("/dev/shm/r")));
+    }
+
+    @Test
+    void two_disks_never_share_an_image_or_a_replica() {
+        Disk disk = new Disk(Path.of("/d"), Format.RAW, Access.READ_WRITE);
+        Disk reader = new Disk(Path.of("/d"), Format.RAW, Access.READ_ONLY);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> FULL.withDisks(List.of(disk, reader)))
+                .withMessage("disks: two have the same path");
+        Disk qcow2 = new Disk(Path.of("/i/d"), Format.QCOW2, Access.READ_WRITE);
+        assertThat(disk.replica()).hasToString("/d");
+        assertThat(qcow2.replica()).hasToString("/i/d.raw");
+        Disk there = new Disk(Path.of("/i/d.raw"), Format.RAW, Access.READ_WRITE);
+        assertThatIllegalArgumentException()
+                .isThrownBy(() -> FULL.withDisks(List.of(qcow2, there)))
+                .withMessage("disks: two have the same replica");
+    }
+
+    @Test
+    void a_format_that_was_not_found_out_starts_no_qemu() {
+        DomainSpec unknown =
+                FULL.withDisks(List.of(new Disk(Path.of("/d"), Format.AUTO, Access.READ_WRITE)));
+        assertThatIllegalArgumentException()
+                .isThrownBy(
+                        () ->
+                                QemuCommandLine.of(
+                                        unknown,
+                                        FILES,
+                                        Accelerator.TCG,
+                                        QemuCommandLine.Start.PAUSED))
+                .withMessageContaining("/d");
     }
 }

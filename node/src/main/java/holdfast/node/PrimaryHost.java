@@ -17,7 +17,9 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.store.StoreException;
+import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.wire.Bytes;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
@@ -32,6 +34,8 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -70,11 +74,11 @@ final class PrimaryHost {
                                     + "\"; protect it where it runs");
             case UNPROTECTED, SURVIVOR -> {}
         }
-        requireNoWritableDisk(view.spec());
         HostedDomain.Body body = domain.requireBody();
         DomainSpec spec = seenNow(view.spec(), body);
         NodeAddress peer = address(request.node());
         UUID session = UUID.randomUUID();
+        List<MirroredDisks.Source> disks = written(spec, body);
         LinkMessage.OpenSession opening =
                 new LinkMessage.OpenSession(
                         session,
@@ -86,7 +90,10 @@ final class PrimaryHost {
                         request.heartbeatMillis(),
                         request.deadlineMillis(),
                         request.intervalMillis(),
-                        Registry.arbiter(request.arbiter()).kind());
+                        Registry.arbiter(request.arbiter()).kind(),
+                        disks.stream()
+                                .map(disk -> new LinkMessage.DiskSize(disk.index(), disk.bytes()))
+                                .toList());
         RemusPrimary.Settings settings =
                 new RemusPrimary.Settings(
                         peer,
@@ -98,6 +105,8 @@ final class PrimaryHost {
                 new QemuGuest(
                         body.qemu(),
                         body.operated(),
+                        disks,
+                        body.place().files().qmpOutOfBand(),
                         body.place().files().directory(),
                         request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD);
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
@@ -140,19 +149,28 @@ final class PrimaryHost {
         following.awaitProtection(primary, progress);
     }
 
-    /** A survivor without what the guest wrote to its disk would contradict everything. */
-    private static void requireNoWritableDisk(DomainSpec spec) {
-        for (DomainSpec.Disk disk : spec.disks()) {
-            if (disk.access() == DomainSpec.Access.READ_WRITE) {
-                throw ApiException.badRequest(
-                        "domain \""
-                                + spec.name()
-                                + "\" has a writable disk, "
-                                + disk.path()
-                                + ", and disks are not replicated yet; protect domains whose disks"
-                                + " are all access: read-only");
+    /** Every disk that the guest may write: a survivor must have what it wrote. */
+    private static List<MirroredDisks.Source> written(DomainSpec spec, HostedDomain.Body body) {
+        List<MirroredDisks.Source> sources = new ArrayList<>();
+        for (int i = 0; i < spec.disks().size(); i++) {
+            if (spec.disks().get(i).access() == DomainSpec.Access.READ_WRITE) {
+                String node = QemuCommandLine.diskNode(i);
+                sources.add(
+                        new MirroredDisks.Source(
+                                i, node, DiskMirror.sizeBytes(body.qemu().qmp(), node)));
             }
         }
+        if (sources.size() > LinkMessage.DISKS_MAX) {
+            throw ApiException.badRequest(
+                    "domain \""
+                            + spec.name()
+                            + "\" has "
+                            + sources.size()
+                            + " writable disks, at most "
+                            + LinkMessage.DISKS_MAX
+                            + " are replicated");
+        }
+        return sources;
     }
 
     /** Devices may have been plugged since a command line was read: the standby is compared. */

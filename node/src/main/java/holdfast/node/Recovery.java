@@ -2,10 +2,12 @@ package holdfast.node;
 
 import holdfast.engine.HypervisorException;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.disk.ReplicaRecovery;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.DomainStore;
+import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
@@ -63,6 +65,18 @@ final class Recovery {
                         stored.name(),
                         e.getMessage());
             }
+        }
+        redoJournals();
+    }
+
+    /** After the dead daemon's standbys, which had the images open, are gone. */
+    private void redoJournals() {
+        for (ReplicaRecovery.Redone redone : ReplicaRecovery.redoAll(registry.journals())) {
+            LOG.info(
+                    "event=journal-redone domain={} session={} epoch={}",
+                    redone.session().domain(),
+                    redone.session().session(),
+                    redone.epoch().isPresent() ? redone.epoch().getAsLong() : "none");
         }
     }
 
@@ -176,6 +190,7 @@ final class Recovery {
     private HostedDomain adopt(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
+        DiskMirror.removeLeftovers(qemu.qmp(), place.files().qmpOutOfBand());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
                 domain(
@@ -310,6 +325,7 @@ final class Recovery {
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
+        DiskMirror.removeLeftovers(body.qemu().qmp(), body.place().files().qmpOutOfBand());
         body.operated().goOn();
         domain.replace(
                 view ->

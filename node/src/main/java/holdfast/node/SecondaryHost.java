@@ -6,6 +6,7 @@ import holdfast.engine.port.Arbiter;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.InboundFrames;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.Standby;
 import holdfast.engine.remus.SecondaryEvent;
 import holdfast.engine.remus.SecondaryOutcome;
@@ -14,6 +15,7 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
+import holdfast.node.disk.ReplicaImages;
 import holdfast.node.link.SessionAccepter;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusSecondary;
@@ -90,15 +92,26 @@ final class SecondaryHost implements SessionAccepter {
                                     session.intervalMillis()));
             registry.add(domain);
             try {
+                replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
                 registry.remember(domain, "");
-            } catch (UncheckedIOException | StoreException e) {
+            } catch (UncheckedIOException
+                    | StoreException
+                    | ApiException
+                    | ReplicationException e) {
+                replica.disks.ifPresent(ReplicaImages::close);
                 registry.forget(domain);
                 throw e;
             }
             RemusSecondary shell =
                     new RemusSecondary(
-                            session, peer.nodeName(), address, arbiter, replica::prepare, replica);
+                            session,
+                            peer.nodeName(),
+                            address,
+                            arbiter,
+                            replica::prepare,
+                            replica.disks.map(ReplicaDisks.class::cast),
+                            replica);
             replica.shell = Optional.of(shell);
             replicas.put(session.session(), replica);
             domain.replace(view -> view.with(new HostedDomain.Session.Secondary(shell)));
@@ -130,7 +143,21 @@ final class SecondaryHost implements SessionAccepter {
                             + " with "
                             + spec.memoryBytes());
         }
-        return registry.resolved(spec);
+        return registry.resolved(
+                ReplicaPlaces.onThisNode(spec, session.disks(), registry.replicaDirectory()));
+    }
+
+    /** Before the standby has them open: an image that is in use is somebody else's. */
+    private Optional<ReplicaImages> images(DomainSpec spec, LinkMessage.OpenSession session) {
+        return session.disks().isEmpty()
+                ? Optional.empty()
+                : Optional.of(
+                        ReplicaImages.open(
+                                registry.journals(),
+                                session.session(),
+                                spec.name(),
+                                ReplicaPlaces.images(
+                                        spec, session.disks(), registry.replicaDirectory())));
     }
 
     /**
@@ -310,6 +337,7 @@ final class SecondaryHost implements SessionAccepter {
         private final DomainPlace place;
         private final SessionLedger.Entry entry;
         private volatile Optional<RemusSecondary> shell = Optional.empty();
+        private volatile Optional<ReplicaImages> disks = Optional.empty();
 
         /** Used by the session's thread alone. */
         private boolean lossTold;

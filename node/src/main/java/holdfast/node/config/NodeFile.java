@@ -18,6 +18,8 @@ import java.util.Optional;
  * @param port TCP port there, 1 to 65,535
  * @param stateDirectory where domains are remembered; the command line's choice unless given
  * @param ramDirectory where guest memory lies
+ * @param replicaDirectory where replicas of disks lie, {@code DOMAIN/diskN.raw}; where the domain's
+ *     description says unless given
  * @param heartbeatMillis default for {@link RemusRequest#heartbeatMillis}
  * @param deadlineMillis default for {@link RemusRequest#deadlineMillis}
  */
@@ -27,6 +29,7 @@ public record NodeFile(
         int port,
         Optional<Path> stateDirectory,
         Path ramDirectory,
+        Optional<Path> replicaDirectory,
         int heartbeatMillis,
         int deadlineMillis) {
     static final List<String> KEYS =
@@ -35,6 +38,7 @@ public record NodeFile(
                     "listen",
                     "stateDirectory",
                     "ramDirectory",
+                    "replicaDirectory",
                     "heartbeatMillis",
                     "deadlineMillis");
     private static final int FILE_BYTES_MAX = 1 << 20;
@@ -97,6 +101,7 @@ public record NodeFile(
                         .orElse(new Listen("0.0.0.0", RemusRequest.PORT_DEFAULT));
         Optional<Path> state = keys.path("stateDirectory", base);
         Path ram = keys.path("ramDirectory", base).orElse(Path.of("/dev/shm"));
+        Optional<Path> replicas = keys.path("replicaDirectory", base);
         int heartbeat =
                 keys.integer(
                         "heartbeatMillis",
@@ -110,16 +115,19 @@ public record NodeFile(
                         RemusRequest.DEADLINE_MILLIS_MAX,
                         Math.max(RemusRequest.DEADLINE_MILLIS_DEFAULT, 2 * heartbeat));
         mistakes.throwIfAny();
-        return new NodeFile(name, listen.host(), listen.port(), state, ram, heartbeat, deadline);
+        return new NodeFile(
+                name, listen.host(), listen.port(), state, ram, replicas, heartbeat, deadline);
     }
 
     /**
      * These settings, with what the command line says in their place.
      *
      * @param listen {@code host:port}
+     * @param replicas absolute
      * @throws ConfigException where that is wrong
      */
-    public NodeFile with(Optional<String> otherName, Optional<String> listen) {
+    public NodeFile with(
+            Optional<String> otherName, Optional<String> listen, Optional<Path> replicas) {
         Listen where = listen.map(NodeFile::listenOption).orElse(new Listen(host, port));
         return new NodeFile(
                 otherName.orElse(name),
@@ -127,6 +135,7 @@ public record NodeFile(
                 where.port(),
                 stateDirectory,
                 ramDirectory,
+                replicas.or(() -> replicaDirectory),
                 heartbeatMillis,
                 deadlineMillis);
     }

@@ -6,7 +6,6 @@ import holdfast.engine.port.Arbiter;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.InboundFrames;
-import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.Standby;
 import holdfast.engine.remus.SecondaryEvent;
 import holdfast.engine.remus.SecondaryOutcome;
@@ -110,7 +109,7 @@ final class SecondaryHost implements SessionAccepter {
                             address,
                             arbiter,
                             replica::prepare,
-                            replica.disks.map(ReplicaDisks.class::cast),
+                            replica.disks,
                             replica);
             replica.shell = Optional.of(shell);
             replicas.put(session.session(), replica);

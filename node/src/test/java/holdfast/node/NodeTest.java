@@ -85,13 +85,6 @@ class NodeTest {
                                     1 << 20,
                                     image.toString(),
                                     null));
-            assertThatThrownBy(
-                            () ->
-                                    a.remus(
-                                            TestHosts.remus("g", a, ArbiterKind.NONE),
-                                            ProgressListener.none()))
-                    .hasMessageContaining("has a writable disk, " + image);
-            assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
             assertThatThrownBy(() -> a.create(hosts.guestWith("h", "disks: [d.img]")))
                     .isInstanceOf(ApiException.class)
                     .hasMessageContaining("lock");

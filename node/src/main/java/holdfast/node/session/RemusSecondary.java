@@ -9,6 +9,8 @@ import holdfast.engine.remus.SecondaryObserver;
 import holdfast.engine.remus.SecondaryOutcome;
 import holdfast.engine.remus.SecondarySession;
 import holdfast.engine.remus.SecondaryState;
+import holdfast.node.disk.DiskFigures;
+import holdfast.node.disk.ReplicaImages;
 import holdfast.node.link.SessionAccepter;
 import holdfast.node.link.TcpSecondaryLink;
 import holdfast.wire.link.LinkMessage;
@@ -48,7 +50,7 @@ public final class RemusSecondary {
     private final String peerAddress;
     private final Arbiters arbiter;
     private final Supplier<Standby> prepareStandby;
-    private final Optional<ReplicaDisks> disks;
+    private final Optional<ReplicaImages> disks;
     private final Listener listener;
     private final SessionQueue<SecondaryEvent> queue =
             new SessionQueue<>(
@@ -74,7 +76,7 @@ public final class RemusSecondary {
             String peerAddress,
             Arbiters arbiter,
             Supplier<Standby> prepareStandby,
-            Optional<ReplicaDisks> disks,
+            Optional<ReplicaImages> disks,
             Listener listener) {
         this.opening = opening;
         this.peerName = peerName;
@@ -88,7 +90,11 @@ public final class RemusSecondary {
     /** What the listener of links needs to begin this session. */
     public SessionAccepter.Decision.Accepted accepted() {
         return new SessionAccepter.Decision.Accepted(
-                queue::post, inbound, disks, this::start, this::neverStarted);
+                queue::post,
+                inbound,
+                disks.map(ReplicaDisks.class::cast),
+                this::start,
+                this::neverStarted);
     }
 
     private void start(TcpSecondaryLink link) {
@@ -133,7 +139,7 @@ public final class RemusSecondary {
                                 : SecondaryState.DiskWrites.TRAVELLING,
                         new SecondarySession.Ports(
                                 prepareStandby,
-                                disks.orElseGet(ReplicaDisks::none),
+                                disks.map(ReplicaDisks.class::cast).orElseGet(ReplicaDisks::none),
                                 link,
                                 inbound,
                                 link,
@@ -258,6 +264,11 @@ public final class RemusSecondary {
     /** How the session ended, once it has. */
     public Optional<SecondaryOutcome> outcome() {
         return outcome;
+    }
+
+    /** What the replica's disks have done; empty where there are none. */
+    public Optional<DiskFigures> diskFigures() {
+        return disks.map(ReplicaImages::figures);
     }
 
     public SecondaryFigures figures() {

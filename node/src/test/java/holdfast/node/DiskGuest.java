@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.assertThat;
 import holdfast.node.api.DomainSource;
 
 import java.io.IOException;
+import java.io.RandomAccessFile;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 
@@ -21,6 +23,7 @@ import java.util.regex.Pattern;
 record DiskGuest(DomainSource source, Path image, Path serial) {
     static final int SLOTS = 2048;
     private static final int IMAGE_BYTES = 32 << 20;
+    private static final int PIECE_BYTES = 1 << 20;
     private static final Pattern SEQUENCE = Pattern.compile("DISKWRITER sequence (\\d+)");
 
     static DiskGuest in(TestHosts hosts, String name) throws IOException {
@@ -34,7 +37,9 @@ record DiskGuest(DomainSource source, Path image, Path serial) {
         Path boot = bootFiles();
         Path image = hosts.directory.resolve(name + ".img");
         Path serial = hosts.directory.resolve(name + ".serial");
-        Files.write(image, new byte[IMAGE_BYTES]);
+        try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
+            file.setLength(IMAGE_BYTES);
+        }
         String yaml =
                 """
                 name: %s
@@ -60,6 +65,19 @@ record DiskGuest(DomainSource source, Path image, Path serial) {
                 new DomainSource(hosts.directory.resolve(name + ".yaml").toString(), yaml),
                 image,
                 serial);
+    }
+
+    /** Makes the disk larger, by bytes that the guest leaves alone; before it is created. */
+    void grow(int mebibytes) throws IOException {
+        byte[] piece = new byte[PIECE_BYTES];
+        new Random(3).nextBytes(piece);
+        try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
+            file.seek(file.length());
+            for (int i = 0; i < mebibytes; i++) {
+                piece[0] = (byte) i;
+                file.write(piece);
+            }
+        }
     }
 
     /** Built once by the script, which then only says where they are. */

@@ -187,10 +187,21 @@ final class Recovery {
                 spec, state, runtime.role(), runtime.generation(), runtime.origin());
     }
 
+    /**
+     * Before the domain's state is saved: that flushes its disks, and a mirror whose other end died
+     * with the daemon fails then, where a guest that stood still did not find it out before.
+     */
+    private static void removeMirrors(DomainRuntime runtime, DomainPlace place) {
+        try (QmpClient qmp = QmpClient.connect(Path.of(runtime.qmpSocket()), CONNECT_LIMIT)) {
+            int removed = DiskMirror.removeLeftovers(qmp, place.files().qmpOutOfBand());
+            LOG.info("event=mirrors-removed pid={} mirrors={}", runtime.pid(), removed);
+        }
+    }
+
     private HostedDomain adopt(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+        removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
-        DiskMirror.removeLeftovers(qemu.qmp(), place.files().qmpOutOfBand());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
                 domain(
@@ -212,6 +223,7 @@ final class Recovery {
 
     /** Its output is dropped by the filters the dead daemon left; now it does not run either. */
     private void mute(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+        removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         qemu.suspend();
         HostedDomain domain = domain(spec, runtime, DomainStatus.State.STOPPED);
@@ -325,7 +337,6 @@ final class Recovery {
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
-        DiskMirror.removeLeftovers(body.qemu().qmp(), body.place().files().qmpOutOfBand());
         body.operated().goOn();
         domain.replace(
                 view ->

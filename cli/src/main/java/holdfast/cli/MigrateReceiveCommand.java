@@ -33,7 +33,8 @@ import java.util.OptionalLong;
                         + " sender is told so, and lets its own copy run on.",
         footer = {
             "",
-            "Example, on the Xen host:",
+            "Example:",
+            "  # on the Xen host",
             "  xl migrate -s '' web 'ssh hostB holdfast migrate-receive --output /var/tmp/web.xen'",
             "  xl remus -s '' web 'ssh hostB holdfast migrate-receive --remus --output"
                     + " /var/tmp/web.xen'"

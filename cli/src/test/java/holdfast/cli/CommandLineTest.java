@@ -406,6 +406,7 @@ class CommandLineTest {
                 "failover",
                 "stream inspect",
                 "stream verify",
+                "migrate-receive",
                 "simulate",
                 "completion",
                 "version"

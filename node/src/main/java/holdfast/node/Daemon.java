@@ -47,6 +47,12 @@ public final class Daemon {
                     .addShutdownHook(
                             new Thread(
                                     () -> {
+                                        // At WARN, so that no daemon ends without a word.
+                                        if (ended.getCount() > 0) {
+                                            LOG.warn(
+                                                    "event=told-to-end by=\"a signal (SIGTERM,"
+                                                            + " SIGINT or SIGHUP)\"");
+                                        }
                                         node.stopNode();
                                         awaitQuietly(ended);
                                     },

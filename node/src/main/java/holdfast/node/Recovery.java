@@ -6,6 +6,7 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.DomainStore;
+import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
@@ -216,8 +217,15 @@ final class Recovery {
 
     /** Asks the secondary's node; again and again until it knows, or an operator has decided. */
     private void ask(HostedDomain domain) {
-        Optional<SessionLedger.Entry> entry = registry.ledger().newestAsPrimary(domain.name());
         if (!undecided(domain)) {
+            return;
+        }
+        Optional<SessionLedger.Entry> entry;
+        try {
+            entry = registry.ledger().newestAsPrimary(domain.name());
+        } catch (UncheckedIOException e) {
+            tell(domain, e.getMessage(), "any other node");
+            again(domain);
             return;
         }
         if (entry.isEmpty()) {
@@ -285,7 +293,7 @@ final class Recovery {
             if (undecided(domain)) {
                 action.run();
             }
-        } catch (HypervisorException e) {
+        } catch (HypervisorException | UncheckedIOException | StoreException e) {
             domain.replace(view -> view.telling(e.getMessage()));
         } finally {
             domain.operation.unlock();

@@ -163,12 +163,7 @@ final class SecondaryHost implements SessionAccepter {
         if (replica == null) {
             return registry.ledger()
                     .get(inquiry.session())
-                    .map(
-                            entry ->
-                                    new LinkMessage.Answer(
-                                            entry.standing(),
-                                            entry.generation(),
-                                            "as remembered by node " + registry.self().name()))
+                    .map(this::remembered)
                     .orElse(
                             new LinkMessage.Answer(
                                     Standing.UNKNOWN,
@@ -182,6 +177,41 @@ final class SecondaryHost implements SessionAccepter {
             dismiss(shell, "node " + peer.nodeName() + " came back and goes on");
         }
         return replica.standing();
+    }
+
+    private LinkMessage.Answer remembered(SessionLedger.Entry entry) {
+        HostedDomain domain = registry.byName().get(entry.domain());
+        if (entry.standing() == Standing.TOOK_OVER
+                && domain != null
+                && domain.view().generation() == entry.generation()) {
+            announceAgain(domain);
+        }
+        return new LinkMessage.Answer(
+                entry.standing(),
+                entry.generation(),
+                "as remembered by node " + registry.self().name());
+    }
+
+    /**
+     * Who asks could not be heard before: if it was the network that broke, switches beyond the cut
+     * still send the guest's frames to the old place.
+     */
+    private static void announceAgain(HostedDomain domain) {
+        domain.view()
+                .body()
+                .ifPresent(
+                        body ->
+                                Thread.ofVirtual()
+                                        .name("announce-" + domain.name())
+                                        .start(() -> announce(domain, body.qemu())));
+    }
+
+    private static void announce(HostedDomain domain, QemuDomain qemu) {
+        try {
+            qemu.announce();
+        } catch (HypervisorException e) {
+            LOG.info("event=not-announced domain={} reason=\"{}\"", domain.name(), e.getMessage());
+        }
     }
 
     /** Whether this secondary waits for a person to say who may go on. */
@@ -378,13 +408,13 @@ final class SecondaryHost implements SessionAccepter {
                 case SecondaryOutcome.Survived(long epoch, String reason) ->
                         survived((QemuDomain) survivor.orElseThrow(), epoch, reason);
                 case SecondaryOutcome.Discarded(String reason) -> {
-                    note(Standing.DISCARDED, entry.generation());
+                    over(Standing.DISCARDED, entry.generation());
                     registry.ended(domain, "the replica was discarded: " + reason);
                     place.remove();
                     registry.forget(domain);
                 }
                 case SecondaryOutcome.TakeOverFailed(long epoch, String reason) -> {
-                    note(Standing.UNDECIDED, entry.generation());
+                    over(Standing.UNDECIDED, entry.generation());
                     domain.replace(
                             view ->
                                     view.with(
@@ -410,6 +440,7 @@ final class SecondaryHost implements SessionAccepter {
                                     .with(Optional.of(HostedDomain.Body.running(qemu, place)))
                                     .telling("took over from epoch " + epoch + ": " + reason));
             registry.tryRemember(domain, "");
+            over(Standing.TOOK_OVER, entry.generation() + 1);
             GuestWatch.begin(registry, domain, qemu);
         }
 
@@ -443,7 +474,7 @@ final class SecondaryHost implements SessionAccepter {
                                             ? Standing.TOOK_OVER
                                             : Standing.UNDECIDED);
             if (standing == Standing.TOOK_OVER) {
-                announceAgain();
+                announceAgain(domain);
             }
             return new LinkMessage.Answer(
                     standing,
@@ -451,39 +482,24 @@ final class SecondaryHost implements SessionAccepter {
                     "node " + registry.self().name() + ": " + StatusReport.name(session.state()));
         }
 
-        /**
-         * Who asks could not be heard before: if it was the network that broke, switches beyond the
-         * cut still send the guest's frames to the old place.
-         */
-        private void announceAgain() {
-            domain.view()
-                    .body()
-                    .ifPresent(
-                            body ->
-                                    Thread.ofVirtual()
-                                            .name("announce-" + domain.name())
-                                            .start(() -> announce(body.qemu())));
-        }
-
-        private void announce(QemuDomain qemu) {
-            try {
-                qemu.announce();
-            } catch (HypervisorException e) {
-                LOG.info(
-                        "event=not-announced domain={} reason=\"{}\"",
-                        domain.name(),
-                        e.getMessage());
+        /** What is written down answers for the session from now on: it need not be kept. */
+        private void over(Standing standing, long generation) {
+            if (note(standing, generation)) {
+                replicas.remove(entry.session(), this);
             }
         }
 
-        private void note(Standing standing, long generation) {
+        /** Whether it is written down. */
+        private boolean note(Standing standing, long generation) {
             try {
                 registry.ledger().put(entry.with(standing, generation));
+                return true;
             } catch (UncheckedIOException e) {
                 LOG.error(
                         "event=not-remembered session={} reason=\"{}\"",
                         entry.session(),
                         e.getMessage());
+                return false;
             }
         }
 

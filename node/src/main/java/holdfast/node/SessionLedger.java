@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -71,10 +72,39 @@ final class SessionLedger {
     }
 
     /**
+     * A session that is known already can be put on a full disk, too.
+     *
      * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen
      */
     synchronized void put(Entry entry) {
         Path file = directory.resolve(entry.session() + SUFFIX);
+        try {
+            putBeside(entry, file);
+        } catch (IOException e) {
+            try {
+                putInPlace(entry, file);
+                LOG.warn(
+                        "event=remembered-in-place session={} reason=\"{}\" next=\"make room in"
+                                + " {}\"",
+                        entry.session(),
+                        e.getMessage(),
+                        directory);
+            } catch (IOException alsoFailed) {
+                e.addSuppressed(alsoFailed);
+                throw new UncheckedIOException(
+                        "cannot remember session "
+                                + entry.session()
+                                + " in "
+                                + file
+                                + ": "
+                                + e.getMessage()
+                                + "; make room there",
+                        e);
+            }
+        }
+    }
+
+    private void putBeside(Entry entry, Path file) throws IOException {
         Path beside = directory.resolve(entry.session() + ".new");
         try {
             try (FileChannel out =
@@ -93,16 +123,26 @@ final class SessionLedger {
             try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
                 names.force(true);
             }
-        } catch (IOException e) {
-            throw new UncheckedIOException(
-                    "cannot remember session "
-                            + entry.session()
-                            + " in "
-                            + file
-                            + ": "
-                            + e.getMessage()
-                            + "; make room there",
-                    e);
+        } finally {
+            Files.deleteIfExists(beside);
+        }
+    }
+
+    /**
+     * Into the room that the older entry has. A crash in the middle leaves what nobody can read:
+     * the session is then unknown, and whoever asks after an unknown one waits for a person.
+     */
+    private static void putInPlace(Entry entry, Path file) throws IOException {
+        byte[] content = JSON.writeValueAsBytes(entry);
+        try (FileChannel out = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            byte[] padded =
+                    Arrays.copyOf(content, Math.max(content.length, Math.toIntExact(out.size())));
+            Arrays.fill(padded, content.length, padded.length, (byte) ' ');
+            ByteBuffer bytes = ByteBuffer.wrap(padded);
+            while (bytes.hasRemaining()) {
+                out.write(bytes);
+            }
+            out.force(true);
         }
     }
 

@@ -35,8 +35,15 @@ final class Demo implements AutoCloseable {
      * @param seconds how long the client writes before the host dies
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
+     * @param death what becomes of host A
      */
-    record Options(Path command, Path guest, int seconds, int intervalMillis, int memoryMib) {}
+    record Options(
+            Path command,
+            Path guest,
+            int seconds,
+            int intervalMillis,
+            int memoryMib,
+            Death death) {}
 
     private final Options options;
     private final Timeline timeline;
@@ -144,9 +151,19 @@ final class Demo implements AutoCloseable {
         ProcessHandle qemu = processHandle(last.pid(), "QEMU on A");
         ProcessHandle daemon = daemons.getFirst().toHandle();
         long killedNanos = System.nanoTime();
-        daemon.destroyForcibly();
-        qemu.destroyForcibly();
-        timeline.happened(killedNanos, "SIGKILL to host A: its daemon and its QEMU die");
+        switch (options.death) {
+            case KILLED -> {
+                daemon.destroyForcibly();
+                qemu.destroyForcibly();
+                timeline.happened(killedNanos, "SIGKILL to host A: its daemon and its QEMU die");
+            }
+            case SILENT -> {
+                lab.silence(Lab.Host.A);
+                timeline.happened(
+                        killedNanos,
+                        "host A falls silent: its switch port is down, nobody is told");
+            }
+        }
         awaitSurvivor(nodes.get(Lab.Host.B));
         // As long again as before, at most three seconds: the connection must carry on, not only
         // revive.
@@ -177,7 +194,8 @@ final class Demo implements AutoCloseable {
                 Math.round(failoverMillis * 10) / 10.0,
                 protection.tracker().kind(),
                 options.intervalMillis,
-                RemusRequest.DEADLINE_MILLIS_DEFAULT);
+                RemusRequest.DEADLINE_MILLIS_DEFAULT,
+                options.death.name().toLowerCase(Locale.ROOT));
     }
 
     private void awaitSurvivor(ApiClient nodeB) {

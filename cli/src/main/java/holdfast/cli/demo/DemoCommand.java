@@ -57,6 +57,13 @@ public final class DemoCommand implements Callable<Integer> {
     private int memoryMib;
 
     @Option(
+            names = "--silent",
+            description =
+                    "Host A falls silent instead of being killed, which B can know by the heartbeat"
+                            + " deadline alone.")
+    private boolean silent;
+
+    @Option(
             names = "--keep-logs",
             description = "Keep the logs of both daemons and say where they are.")
     private boolean keepLogs;
@@ -67,7 +74,13 @@ public final class DemoCommand implements Callable<Integer> {
         Timeline timeline = new Timeline(progress);
         Demo demo =
                 Demo.open(
-                        new Demo.Options(command(), guest(), seconds, intervalMillis, memoryMib),
+                        new Demo.Options(
+                                command(),
+                                guest(),
+                                seconds,
+                                intervalMillis,
+                                memoryMib,
+                                silent ? Death.SILENT : Death.KILLED),
                         timeline);
         // Ctrl-C and SIGTERM end the virtual machine, not this method: what was started must go all
         // the same, and only once.

@@ -11,11 +11,12 @@ package holdfast.cli.demo;
  * @param connectionSurvived whether the one TCP connection carried all of it
  * @param pauseMicros how long checkpoints stopped the guest
  * @param dirtyPages pages of 4096 bytes per checkpoint
- * @param failoverMillis from SIGKILL to the first byte that the client got after it
+ * @param failoverMillis from SIGKILL, or from the port's going down, to the first byte that the
+ *     client got after it
  * @param tracker how dirty pages were found
  * @param intervalMillis the guest ran this long between two checkpoints
- * @param deadlineMillis a peer silent for this long would be lost; a killed process is noticed at
- *     once
+ * @param deadlineMillis a peer silent for this long is lost; a killed process is noticed at once
+ * @param death {@code killed} or {@code silent}
  */
 public record DemoResult(
         String job,
@@ -28,7 +29,8 @@ public record DemoResult(
         double failoverMillis,
         String tracker,
         int intervalMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        String death) {
     /** Microseconds. */
     public record Percentiles(long p50, long p99) {}
 

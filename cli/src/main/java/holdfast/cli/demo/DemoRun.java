@@ -21,6 +21,7 @@ public final class DemoRun implements AutoCloseable {
      * @param seconds how long the client writes before the host dies
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
+     * @param death what becomes of the primary's host
      * @param progress gets the timeline
      * @throws DemoException if the hosts cannot be made; nothing is left of them then
      */
@@ -30,10 +31,11 @@ public final class DemoRun implements AutoCloseable {
             int seconds,
             int intervalMillis,
             int memoryMib,
+            Death death,
             PrintStream progress) {
         return new DemoRun(
                 Demo.open(
-                        new Demo.Options(command, guest, seconds, intervalMillis, memoryMib),
+                        new Demo.Options(command, guest, seconds, intervalMillis, memoryMib, death),
                         new Timeline(progress)));
     }
 

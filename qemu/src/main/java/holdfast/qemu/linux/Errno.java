@@ -8,6 +8,7 @@ package holdfast.qemu.linux;
 public final class Errno {
     public static final int EPERM = 1;
     public static final int ESRCH = 3;
+    public static final int EINTR = 4;
     public static final int ECHILD = 10;
     public static final int EAGAIN = 11;
     public static final int EACCES = 13;

@@ -8,7 +8,7 @@ package holdfast.engine;
  * never a reason to fail over.
  */
 public abstract sealed class ReplicationException extends RuntimeException
-        permits HypervisorException {
+        permits DiskException, HypervisorException {
     ReplicationException(String message, Throwable cause) {
         super(message, cause);
     }

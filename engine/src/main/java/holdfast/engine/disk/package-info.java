@@ -1,7 +1,7 @@
 /**
- * A replica's disks between two commits: where each part of an open epoch's writes is kept, and which
- * epochs a journal found after a crash commits. Order and bounds only: files and threads belong to
- * the adapter.
+ * A replica's disks between two commits: where each part of an open epoch's writes is kept, and
+ * which epochs a journal found after a crash commits. Order and bounds only: files and threads
+ * belong to the adapter.
  *
  * <pre>
  *   write ─► filling ─► unwritten ─► written ─► (given up) ─► applied

@@ -27,6 +27,10 @@ public final class Syscalls {
 
     public static final int O_WRONLY = 1;
     public static final int O_RDWR = 2;
+
+    /** On a block device: fails with EBUSY where it is mounted or part of another device. */
+    public static final int O_EXCL = 0x80;
+
     public static final int O_CLOEXEC = 0x80000;
 
     private static final long PIDFD_OPEN = 434;
@@ -229,6 +233,22 @@ public final class Syscalls {
         try {
             if ((int) FALLOCATE.invokeExact(state, fd, 0, 0L, bytes) == -1) {
                 throw failure("fallocate " + bytes + " bytes", state);
+            }
+        } catch (Throwable t) {
+            throw unexpected(t);
+        }
+    }
+
+    /**
+     * Makes a range of a file or block device read as zeroes and gives its storage back; the size
+     * stays. Fails with EOPNOTSUPP where the file system cannot.
+     */
+    public static void punchHole(int fd, long offset, long bytes) {
+        final int punchHoleKeepSize = 0x2 | 0x1;
+        MemorySegment state = SCRATCH.get().state;
+        try {
+            if ((int) FALLOCATE.invokeExact(state, fd, punchHoleKeepSize, offset, bytes) == -1) {
+                throw failure("fallocate: a hole of " + bytes + " bytes", state);
             }
         } catch (Throwable t) {
             throw unexpected(t);

@@ -133,7 +133,10 @@ public final class JournalCodec {
         }
         if (fields.hasRemaining()) {
             throw broken(
-                    fields.position(), "end of the header", "nothing", fields.remaining() + " more");
+                    fields.position(),
+                    "end of the header",
+                    "nothing",
+                    fields.remaining() + " more");
         }
         in.position(start + bytes);
         return new JournalHeader(
@@ -271,9 +274,7 @@ public final class JournalCodec {
                         expect(bodyCrc == 0, offset + 32, "body checksum", 0, bodyCrc);
                         yield new JournalRecord.End(segment);
                     }
-                    default ->
-                            throw broken(
-                                    offset, "record type", BATCH + ".." + END, "" + type);
+                    default -> throw broken(offset, "record type", BATCH + ".." + END, "" + type);
                 };
         in.position(at + RECORD_BYTES);
         return record;
@@ -314,7 +315,8 @@ public final class JournalCodec {
      */
     public static DiskWrite decodeWrite(ByteBuffer in, long offset) {
         if (in.remaining() < WRITE_BYTES) {
-            throw new TruncatedStreamException(STREAM, offset, "write", WRITE_BYTES, in.remaining());
+            throw new TruncatedStreamException(
+                    STREAM, offset, "write", WRITE_BYTES, in.remaining());
         }
         int at = in.position();
         int type = in.getShort(at) & 0xFFFF;

@@ -14,11 +14,7 @@ import java.util.UUID;
  * @param disks in the order of the domain's disks
  */
 public record JournalHeader(
-        long segment,
-        UUID session,
-        String domain,
-        OptionalLong committedEpoch,
-        List<Disk> disks) {
+        long segment, UUID session, String domain, OptionalLong committedEpoch, List<Disk> disks) {
     /** Most disks of one domain. */
     public static final int DISKS_MAX = 64;
 

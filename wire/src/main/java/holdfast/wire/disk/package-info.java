@@ -1,5 +1,6 @@
 /**
- * The journal of a replica's disks: what the guest wrote, epoch by epoch, until it is in the images.
+ * The journal of a replica's disks: what the guest wrote, epoch by epoch, until it is in the
+ * images.
  *
  * <pre>
  *   journal  = segment*                   files, numbered without a gap

@@ -1,0 +1,198 @@
+package holdfast.node.disk;
+
+import holdfast.engine.DiskException;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.disk.JournalHeader;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileSystemException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+
+/** What an image has to be before a session may fill it. Nothing is changed before all are. */
+final class ImageOpening {
+    private static final Logger LOG = LoggerFactory.getLogger(ImageOpening.class);
+
+    /** An image that was made is removed again where another one is refused. */
+    private final List<Path> made = new ArrayList<>();
+
+    private final List<ImageFile> opened = new ArrayList<>();
+
+    private ImageOpening() {}
+
+    /** Opens images that are to be filled from their first byte; files are empty afterwards. */
+    static List<ImageFile> open(DiskFiles files, List<JournalHeader.Disk> disks) {
+        ImageOpening opening = new ImageOpening();
+        try {
+            Set<Object> keys = new HashSet<>();
+            for (JournalHeader.Disk disk : disks) {
+                opening.open(files, disk, keys);
+            }
+            for (int i = 0; i < disks.size(); i++) {
+                empty(opening.opened.get(i), disks.get(i));
+            }
+            return List.copyOf(opening.opened);
+        } catch (IOException e) {
+            opening.undo();
+            throw new DiskException("the replica's images: " + e.getMessage(), e);
+        } catch (RuntimeException e) {
+            opening.undo();
+            throw e;
+        }
+    }
+
+    private void open(DiskFiles files, JournalHeader.Disk disk, Set<Object> keys)
+            throws IOException {
+        Path path = Path.of(disk.path());
+        if (!path.isAbsolute()) {
+            throw refused(path, "is not an absolute path", "name the whole path");
+        }
+        if (!Files.exists(path)) {
+            make(path);
+        } else if (!Files.isRegularFile(path) && !SystemFiles.isBlockDevice(path)) {
+            throw refused(path, "is neither a file nor a block device", "name another image");
+        }
+        ImageFile image = openExisting(files, path);
+        opened.add(image);
+        Object key = Files.readAttributes(path, "unix:dev,ino").toString();
+        if (!keys.add(key)) {
+            throw refused(path, "is named for two disks", "name one image for each disk");
+        }
+        long bytes = image.file().size();
+        if (bytes < disk.sizeBytes() && !made.contains(path)) {
+            throw refused(
+                    path,
+                    "has " + bytes + " bytes, the disk has " + disk.sizeBytes(),
+                    "remove the file, or name a larger image");
+        }
+    }
+
+    /**
+     * Its directory must be there: one that is missing may be a file system that is not mounted.
+     */
+    private void make(Path path) throws IOException {
+        try {
+            Files.newByteChannel(path, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)
+                    .close();
+            made.add(path);
+        } catch (NoSuchFileException e) {
+            throw refused(
+                    path, "has no directory", "make " + path.getParent() + " or mount it there");
+        } catch (FileSystemException e) {
+            throw refused(path, "cannot be made: " + reason(e), "name another place");
+        }
+    }
+
+    /** For a session that begins, and for redoing what one left behind. */
+    static ImageFile openExisting(DiskFiles files, Path path) throws IOException {
+        try {
+            return new ImageFile(path, files, files.openImage(path));
+        } catch (NoSuchFileException e) {
+            throw refused(path, "is not there", "bring it back, or protect the domain again");
+        } catch (FileSystemException e) {
+            throw refused(
+                    path,
+                    "cannot be written: " + reason(e),
+                    "make it writable for user " + System.getProperty("user.name"));
+        }
+    }
+
+    private static String reason(FileSystemException e) {
+        return e instanceof AccessDeniedException || e.getReason() == null
+                ? "no right to"
+                : e.getReason();
+    }
+
+    private static DiskException refused(Path path, String what, String next) {
+        return new DiskException("image " + path + " " + what + "; " + next);
+    }
+
+    /**
+     * What an old image holds is worth nothing from here on, and the survivor's guest must see a
+     * disk of the right size. A block device keeps what it holds, and its size.
+     */
+    private static void empty(ImageFile image, JournalHeader.Disk disk) throws IOException {
+        if (!SystemFiles.isBlockDevice(image.path())) {
+            try {
+                image.file().resize(0);
+                image.file().resize(disk.sizeBytes());
+            } catch (IOException e) {
+                throw image.files()
+                        .failure(
+                                "image",
+                                image.path(),
+                                "giving it " + disk.sizeBytes() + " bytes",
+                                e);
+            }
+        }
+    }
+
+    private void undo() {
+        for (ImageFile image : opened) {
+            try {
+                image.close();
+            } catch (DiskException e) {
+                LOG.warn(
+                        "event=image-not-closed image={} reason=\"{}\"",
+                        image.path(),
+                        e.getMessage());
+            }
+        }
+        for (Path path : made) {
+            try {
+                Files.deleteIfExists(path);
+            } catch (IOException e) {
+                LOG.warn("event=image-left image={} reason=\"{}\"", path, e.getMessage());
+            }
+        }
+    }
+
+    /**
+     * Removes journals of older sessions about these images: redone later they would spoil what the
+     * new session writes.
+     *
+     * @param journals the directory of all journals
+     */
+    static void forgetOlder(DiskFiles files, Path journals, List<JournalHeader.Disk> disks) {
+        Set<String> paths = new HashSet<>();
+        disks.forEach(disk -> paths.add(disk.path()));
+        try {
+            for (Path directory : files.list(journals)) {
+                Optional<JournalHeader> header = header(files, directory);
+                if (header.isPresent()
+                        && header.get().disks().stream()
+                                .anyMatch(disk -> paths.contains(disk.path()))) {
+                    Journal.remove(files, directory);
+                    LOG.info(
+                            "event=journal-obsolete domain={} session={} reason=\"a new session"
+                                    + " fills its image anew\"",
+                            header.get().domain(),
+                            header.get().session());
+                }
+            }
+        } catch (IOException e) {
+            throw files.failure("journals", journals, "removing those of older sessions", e);
+        }
+    }
+
+    private static Optional<JournalHeader> header(DiskFiles files, Path directory)
+            throws IOException {
+        try {
+            return new JournalReader(files).first(directory);
+        } catch (ProtocolException e) {
+            // Damaged: it can never be redone, so it spoils nothing.
+            return Optional.empty();
+        }
+    }
+}

@@ -1,0 +1,254 @@
+package holdfast.node.disk;
+
+import holdfast.engine.DiskException;
+import holdfast.qemu.linux.Errno;
+import holdfast.qemu.linux.Syscalls;
+import holdfast.qemu.linux.SystemCallException;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.OverlappingFileLockException;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.OptionalInt;
+
+/** The machine's own files. */
+final class SystemFiles implements DiskFiles {
+    /**
+     * Where QEMU locks an image: a byte for each permission from 100, for each refusal to share
+     * from 200.
+     *
+     * @spec https://gitlab.com/qemu-project/qemu/-/blob/master/block/file-posix.c
+     *     RAW_LOCK_PERM_BASE
+     */
+    private static final long QEMU_LOCK_FIRST = 100;
+
+    private static final long QEMU_LOCK_END = 300;
+
+    /** Ours: beyond QEMU's, so that the standby can open the image that we write. */
+    private static final long OWN_LOCK = 300;
+
+    private static final int BLOCK_DEVICE = 0x6000;
+    private static final int FILE_TYPE = 0xF000;
+    private static final int ZEROES_BYTES = 1 << 20;
+
+    @Override
+    public OpenFile openImage(Path path) throws IOException {
+        if (isBlockDevice(path)) {
+            requireUnmounted(path);
+        }
+        FileChannel channel =
+                FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        try {
+            requireUnused(channel, path);
+            return new Channel(channel, path);
+        } catch (IOException | RuntimeException e) {
+            channel.close();
+            throw e;
+        }
+    }
+
+    static boolean isBlockDevice(Path path) throws IOException {
+        return ((int) Files.getAttribute(path, "unix:mode") & FILE_TYPE) == BLOCK_DEVICE;
+    }
+
+    private static void requireUnmounted(Path path) {
+        try {
+            Syscalls.close(
+                    Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_EXCL | Syscalls.O_CLOEXEC));
+        } catch (SystemCallException e) {
+            if (e.errno() != Errno.EBUSY) {
+                throw new DiskException(
+                        "image " + path + " cannot be opened: " + e.getMessage(), e);
+            }
+            throw new DiskException(
+                    "image "
+                            + path
+                            + " is mounted or part of another device; unmount it or name another"
+                            + " image",
+                    e);
+        }
+    }
+
+    /** The locks of a process end with its first close of the file: nothing else here opens it. */
+    private static void requireUnused(FileChannel channel, Path path) throws IOException {
+        try {
+            // Refused while any process holds one of QEMU's locks, even for reading.
+            var qemu = channel.tryLock(QEMU_LOCK_FIRST, QEMU_LOCK_END - QEMU_LOCK_FIRST, false);
+            if (qemu != null) {
+                qemu.release();
+                if (channel.tryLock(OWN_LOCK, 1, false) != null) {
+                    return;
+                }
+            }
+        } catch (OverlappingFileLockException e) {
+            throw new DiskException(
+                    "image "
+                            + path
+                            + " is in use by another session of this daemon; end that, or name"
+                            + " another image",
+                    e);
+        }
+        throw new DiskException(
+                "image "
+                        + path
+                        + " is in use by another process (`fuser "
+                        + path
+                        + "` names it); end that, or name another image");
+    }
+
+    @Override
+    public OpenFile open(Path path) throws IOException {
+        return new Channel(
+                FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE), path);
+    }
+
+    @Override
+    public OpenFile create(Path path) throws IOException {
+        return new Channel(
+                FileChannel.open(
+                        path,
+                        StandardOpenOption.CREATE,
+                        StandardOpenOption.READ,
+                        StandardOpenOption.WRITE,
+                        StandardOpenOption.TRUNCATE_EXISTING),
+                path);
+    }
+
+    @Override
+    public List<Path> list(Path directory) throws IOException {
+        List<Path> found = new ArrayList<>();
+        try (DirectoryStream<Path> entries = Files.newDirectoryStream(directory)) {
+            entries.forEach(found::add);
+        } catch (NoSuchFileException e) {
+            return List.of();
+        }
+        Collections.sort(found);
+        return found;
+    }
+
+    @Override
+    public void createDirectory(Path directory) throws IOException {
+        Files.createDirectories(directory);
+    }
+
+    @Override
+    public void rename(Path from, Path to) throws IOException {
+        Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    }
+
+    @Override
+    public void delete(Path path) throws IOException {
+        Files.deleteIfExists(path);
+    }
+
+    @Override
+    public void forceDirectory(Path directory) throws IOException {
+        try (FileChannel channel = FileChannel.open(directory, StandardOpenOption.READ)) {
+            channel.force(true);
+        }
+    }
+
+    @Override
+    public long usableBytes(Path path) throws IOException {
+        return Files.getFileStore(Files.exists(path) ? path : path.toAbsolutePath().getParent())
+                .getUsableSpace();
+    }
+
+    private static final class Channel implements OpenFile {
+        private final FileChannel channel;
+        private final Path path;
+
+        /** Of its own, for what a channel cannot do; opened when that is first needed. */
+        private OptionalInt descriptor = OptionalInt.empty();
+
+        private boolean holes = true;
+
+        Channel(FileChannel channel, Path path) {
+            this.channel = channel;
+            this.path = path;
+        }
+
+        @Override
+        public void write(ByteBuffer from, long position) throws IOException {
+            long at = position;
+            while (from.hasRemaining()) {
+                at += channel.write(from, at);
+            }
+        }
+
+        @Override
+        public int read(ByteBuffer into, long position) throws IOException {
+            int sum = 0;
+            while (into.hasRemaining()) {
+                int count = channel.read(into, position + sum);
+                if (count < 0) {
+                    break;
+                }
+                sum += count;
+            }
+            return sum;
+        }
+
+        @Override
+        public synchronized void zero(long position, long bytes) throws IOException {
+            if (holes) {
+                try {
+                    if (descriptor.isEmpty()) {
+                        descriptor =
+                                OptionalInt.of(
+                                        Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_CLOEXEC));
+                    }
+                    Syscalls.punchHole(descriptor.getAsInt(), position, bytes);
+                    return;
+                } catch (SystemCallException e) {
+                    if (e.errno() != Errno.EOPNOTSUPP) {
+                        throw new IOException(e.getMessage(), e);
+                    }
+                    holes = false;
+                }
+            }
+            ByteBuffer zeroes = ByteBuffer.allocateDirect((int) Math.min(bytes, ZEROES_BYTES));
+            for (long done = 0; done < bytes; done += zeroes.limit()) {
+                zeroes.clear().limit((int) Math.min(bytes - done, zeroes.capacity()));
+                write(zeroes, position + done);
+            }
+        }
+
+        @Override
+        public long size() throws IOException {
+            return channel.size();
+        }
+
+        @Override
+        public void resize(long bytes) throws IOException {
+            channel.truncate(bytes);
+            if (channel.size() < bytes) {
+                // One byte at the end: what lies before it is a hole.
+                write(ByteBuffer.allocate(1), bytes - 1);
+            }
+        }
+
+        @Override
+        public void force() throws IOException {
+            // fdatasync: a changed size is forced as well, times are not.
+            channel.force(false);
+        }
+
+        @Override
+        public synchronized void close() throws IOException {
+            try (channel) {
+                descriptor.ifPresent(Syscalls::close);
+                descriptor = OptionalInt.empty();
+            }
+        }
+    }
+}

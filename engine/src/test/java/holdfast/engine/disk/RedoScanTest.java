@@ -140,8 +140,14 @@ class RedoScanTest {
         sizes.require(0, 4096, 0);
         for (long[] bad :
                 new long[][] {
-                    {0, 1, 4096}, {0, -1, 1}, {0, 0, 4097}, {1, 0, 1}, {-1, 0, 1},
-                    {0, Long.MAX_VALUE, 1}, {0, 1, Long.MAX_VALUE}, {0, 0, -1}
+                    {0, 1, 4096},
+                    {0, -1, 1},
+                    {0, 0, 4097},
+                    {1, 0, 1},
+                    {-1, 0, 1},
+                    {0, Long.MAX_VALUE, 1},
+                    {0, 1, Long.MAX_VALUE},
+                    {0, 0, -1}
                 }) {
             assertThatThrownBy(() -> sizes.require((int) bad[0], bad[1], bad[2]))
                     .isInstanceOf(DiskException.class);

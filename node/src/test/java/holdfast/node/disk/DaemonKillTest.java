@@ -85,7 +85,8 @@ class DaemonKillTest {
                 last = number(line, last);
             }
             TimeUnit.MICROSECONDS.sleep(random.nextInt(20_000));
-            writer.destroyForcibly();
+            // By its handle: the process itself would close what it said with it.
+            writer.toHandle().destroyForcibly();
             for (String line = said.readLine(); line != null; line = said.readLine()) {
                 last = number(line, last);
             }
@@ -115,10 +116,7 @@ class DaemonKillTest {
                         @Override
                         public void zero(long offsetBytes, int bytes) {
                             Arrays.fill(
-                                    disk,
-                                    (int) offsetBytes,
-                                    (int) offsetBytes + bytes,
-                                    (byte) 0);
+                                    disk, (int) offsetBytes, (int) offsetBytes + bytes, (byte) 0);
                         }
                     });
         }

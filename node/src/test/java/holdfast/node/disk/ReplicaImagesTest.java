@@ -236,18 +236,14 @@ class ReplicaImagesTest {
         CrashingFiles later = files.afterwards(CrashingFiles.Death.HOST, 0);
         later.create(DiskModel.PATHS.get(0)).resize(6000);
         later.create(DiskModel.PATHS.get(1)).resize(1500);
-        List<ReplicaRecovery.Redone> redone =
-                ReplicaRecovery.redoAll(later, DiskModel.JOURNALS);
+        List<ReplicaRecovery.Redone> redone = ReplicaRecovery.redoAll(later, DiskModel.JOURNALS);
         assertThat(redone).hasSize(1);
         assertThat(redone.getFirst().epoch()).hasValue(1);
-        assertThat(later.content(DiskModel.PATHS.get(0)))
-                .hasSize(6000)
-                .containsSequence(4, 5, 6);
+        assertThat(later.content(DiskModel.PATHS.get(0))).hasSize(6000).containsSequence(4, 5, 6);
     }
 
     @Test
-    void a_blocked_write_goes_on_when_there_is_room_and_fails_when_it_is_closed()
-            throws Exception {
+    void a_blocked_write_goes_on_when_there_is_room_and_fails_when_it_is_closed() throws Exception {
         DiskModel.makeImages(files, random);
         DiskBounds tight = new DiskBounds(512, 4, 2048, 4096, 4096, 2048);
         List<ImageFile> images =
@@ -261,8 +257,7 @@ class ReplicaImagesTest {
                                 files,
                                 files.openImage(DiskModel.PATHS.get(1))));
         ReplicaImages disks =
-                ReplicaImages.begin(
-                        files, DiskModel.JOURNALS, DiskModel.header(), images, tight);
+                ReplicaImages.begin(files, DiskModel.JOURNALS, DiskModel.header(), images, tight);
         model.synchronise(disks);
         disks.boundary(0);
         // Epoch 0 waits for its commit, so these may wait for room.
@@ -288,8 +283,7 @@ class ReplicaImagesTest {
         disks.close();
 
         ReplicaImages second =
-                ReplicaImages.begin(
-                        files, DiskModel.JOURNALS, DiskModel.header(), images, tight);
+                ReplicaImages.begin(files, DiskModel.JOURNALS, DiskModel.header(), images, tight);
         second.boundary(0);
         CompletableFuture<Void> blocked =
                 CompletableFuture.runAsync(

@@ -147,7 +147,8 @@ class JournalCodecTest {
 
     @Test
     void every_record_has_a_row() {
-        Set<Class<?>> rows = records().map(row -> row.value().getClass()).collect(Collectors.toSet());
+        Set<Class<?>> rows =
+                records().map(row -> row.value().getClass()).collect(Collectors.toSet());
         assertThat(rows).containsExactlyInAnyOrder(JournalRecord.class.getPermittedSubclasses());
     }
 
@@ -234,7 +235,8 @@ class JournalCodecTest {
                 .isInstanceOf(IllegalArgumentException.class);
         assertThatThrownBy(() -> new JournalHeader.Disk("", 1))
                 .isInstanceOf(IllegalArgumentException.class);
-        assertThatThrownBy(() -> new JournalHeader(1, SESSION, "web", OptionalLong.empty(), List.of()))
+        assertThatThrownBy(
+                        () -> new JournalHeader(1, SESSION, "web", OptionalLong.empty(), List.of()))
                 .isInstanceOf(IllegalArgumentException.class);
     }
 

@@ -2,6 +2,7 @@ package holdfast.node;
 
 import holdfast.engine.HypervisorException;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.disk.ReplicaRecovery;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.store.DomainRuntime;
@@ -33,7 +34,7 @@ import java.util.concurrent.TimeUnit;
  * Finds the domains of a daemon that was killed. An unprotected one runs on and is met again. A
  * replica is discarded, for it may be half way between two epochs, unless it was taken over and has
  * run: then it is the survivor. A protected one stays suspended until the other node has said that
- * it did not take it over.
+ * it did not take it over. The images of a replica's disks are brought to its last commit.
  */
 final class Recovery {
     private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
@@ -65,6 +66,8 @@ final class Recovery {
                         e.getMessage());
             }
         }
+        // Their standbys are gone by now: nobody else writes to these images.
+        ReplicaRecovery.redoAll(registry.journals());
     }
 
     private void meet(DomainStore.Stored<DomainSpec> stored) {

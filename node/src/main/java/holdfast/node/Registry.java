@@ -65,6 +65,11 @@ final class Registry {
         return stateDirectory;
     }
 
+    /** Where the disks of replicas keep what is not in their images yet. */
+    Path journals() {
+        return stateDirectory.resolve("journals");
+    }
+
     /** Where monitors and filters put their sockets. */
     Path runDirectory() {
         return stateDirectory.resolve("run");

@@ -2,6 +2,9 @@ package holdfast.node.disk;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import holdfast.node.Node;
+import holdfast.node.store.StateDirectory;
+
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -56,6 +59,33 @@ class DaemonKillTest {
                         + " complete%n",
                 KILLS, first, epochs, redoneBehind, unusable);
         assertThat(unusable).isLessThan(KILLS);
+    }
+
+    @Test
+    void a_daemon_that_starts_redoes_what_a_dead_one_left() throws Exception {
+        StateDirectory state = new StateDirectory(directory.resolve("state"));
+        state.create();
+        Path journals = state.path().resolve("journals");
+        Path image = directory.resolve("web.img");
+        // Of these the writer is killed after its first commit.
+        long seed = 1;
+        while (new SplittableRandom(seed).nextInt(10) == 0) {
+            seed++;
+        }
+        long told = runAndKill(journals, image, seed);
+        assertThat(journals).isNotEmptyDirectory();
+        try (Node node =
+                Node.start(new Node.Settings("a", "127.0.0.1", 0, state, directory, 100, 1000))) {
+            assertThat(node.list()).isEmpty();
+            assertThat(journals).isEmptyDirectory();
+            byte[] found = Files.readAllBytes(image);
+            // The commit under way may count, and those after it that nobody heard of.
+            boolean whole = false;
+            for (long epoch = told; epoch < told + 10 && !whole; epoch++) {
+                whole = Arrays.equals(found, expected(seed, epoch));
+            }
+            assertThat(whole).as("at epoch %d or later", told).isTrue();
+        }
     }
 
     private static long runAndKill(Path journals, Path image, long seed) throws Exception {

@@ -13,6 +13,8 @@ import java.nio.channels.SocketChannel;
 final class NbdConnection {
     private static final Logger LOG = LoggerFactory.getLogger(NbdConnection.class);
 
+    private static final int REASON_CHARS_MAX = 300;
+
     /** Where a connection is. */
     private sealed interface Phase {
         /** It must come to an end within the limit. */
@@ -125,7 +127,13 @@ final class NbdConnection {
                 "event=nbd-connection-broken export={} client={} reason=\"{}\"",
                 export,
                 client,
-                reason);
+                printable(reason));
+    }
+
+    /** A reason may quote the client: it must not write lines of its own into the log. */
+    private static String printable(String text) {
+        String line = text.replaceAll("\\p{Cntrl}", "?").replace('"', '\'');
+        return line.length() <= REASON_CHARS_MAX ? line : line.substring(0, REASON_CHARS_MAX);
     }
 
     /** The handshake is over; false if this side closed the connection meanwhile. */

@@ -105,7 +105,12 @@ public final class Syscalls {
         private final MemorySegment words = Arena.ofAuto().allocate(16, 8);
     }
 
-    private static MethodHandle function(
+    /** Where the calling thread's calls leave their errno. */
+    static MemorySegment errnoState() {
+        return SCRATCH.get().state;
+    }
+
+    static MethodHandle function(
             String name, FunctionDescriptor prototype, Linker.Option... options) {
         Linker.Option[] all = new Linker.Option[options.length + 1];
         System.arraycopy(options, 0, all, 0, options.length);
@@ -356,7 +361,7 @@ public final class Syscalls {
         }
     }
 
-    private static SystemCallException failure(String call, MemorySegment state) {
+    static SystemCallException failure(String call, MemorySegment state) {
         int errno = (int) ERRNO.get(state, 0L);
         return new SystemCallException(call, errno, errorText(errno));
     }
@@ -376,7 +381,7 @@ public final class Syscalls {
     /**
      * A method handle declares Throwable; a downcall itself throws nothing but what is unchecked.
      */
-    private static RuntimeException unexpected(Throwable t) {
+    static RuntimeException unexpected(Throwable t) {
         if (t instanceof Error error) {
             throw error;
         }

@@ -1,0 +1,7 @@
+package holdfast.node.nbd;
+
+/** The form of replies that a client has chosen. */
+enum Replies {
+    SIMPLE,
+    STRUCTURED
+}

@@ -4,6 +4,7 @@ import holdfast.cli.demo.Death;
 import holdfast.cli.demo.DemoException;
 import holdfast.cli.demo.DemoResult;
 import holdfast.cli.demo.DemoRun;
+import holdfast.cli.demo.Ending;
 import holdfast.node.api.ApiException;
 
 import java.io.IOException;
@@ -94,6 +95,7 @@ final class FailoverBenchmark {
                                     INTERVAL_MILLIS,
                                     BenchGuest.MEMORY_MIB,
                                     death,
+                                    Ending.SURVIVED,
                                     quiet));
             DemoResult result = run.run();
             run.close();

@@ -2,6 +2,7 @@ package holdfast.cli;
 
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProtectionStatus;
+import holdfast.node.api.ReprotectionStatus;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -21,6 +22,7 @@ final class StatusText {
         if (status.protection() != null) {
             text.protection(status.protection());
         }
+        text.reprotection(status.reprotection());
         if (status.lastEvent() != null) {
             text.line("last event", status.lastEvent().time() + " " + status.lastEvent().text());
         }
@@ -105,6 +107,28 @@ final class StatusText {
         line("  dirty pages", "p50 " + is.dirtyPages().p50() + ", p99 " + is.dirtyPages().p99());
         if (is.tracker() != null) {
             traffic(is);
+        }
+    }
+
+    private void reprotection(ReprotectionStatus is) {
+        String nodes = String.join(", ", is.candidates());
+        switch (is.state()) {
+            case OFF -> {}
+            case PROTECTED -> line("when lost", "protected again by itself, by " + nodes);
+            case PROTECTING -> line("alone", "being protected again, by one of " + nodes);
+            case LOOKING ->
+                    line(
+                            "alone",
+                            "looking for a node, one of "
+                                    + nodes
+                                    + "; next try in "
+                                    + Figures.millis(is.nextTryMillis() * 1000)
+                                    + " ms, "
+                                    + Figures.count(is.attempts(), "attempt", "attempts")
+                                    + " in vain");
+        }
+        if (is.lastError() != null) {
+            line("  because", is.lastError());
         }
     }
 

@@ -40,7 +40,10 @@ public final class Daemon {
                                         state,
                                         file.ramDirectory(),
                                         file.heartbeatMillis(),
-                                        file.deadlineMillis()));
+                                        file.deadlineMillis(),
+                                        file.reprotect()
+                                                ? Reprotector.Looks.BY_ITSELF
+                                                : Reprotector.Looks.NEVER));
                 ApiServer api = ApiServer.start(node, state.socket())) {
             LOG.info("event=api-started socket={}", api.socket());
             Runtime.getRuntime()

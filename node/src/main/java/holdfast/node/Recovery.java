@@ -43,10 +43,12 @@ final class Recovery {
     private static final long ASK_AGAIN_SECONDS = 5;
 
     private final Registry registry;
+    private final Reprotector reprotector;
     private final ScheduledExecutorService timer;
 
-    Recovery(Registry registry, ScheduledExecutorService timer) {
+    Recovery(Registry registry, Reprotector reprotector, ScheduledExecutorService timer) {
         this.registry = registry;
+        this.reprotector = reprotector;
         this.timer = timer;
     }
 
@@ -94,8 +96,8 @@ final class Recovery {
             return;
         }
         switch (runtime.role()) {
-            case UNPROTECTED, SURVIVOR -> adopt(stored.spec(), runtime, place);
-            case PRIMARY -> mute(stored.spec(), runtime, place);
+            case UNPROTECTED, SURVIVOR -> adopt(stored, runtime, place);
+            case PRIMARY -> mute(stored, runtime, place);
             case SECONDARY -> throw new IllegalStateException("handled above");
         }
     }
@@ -128,7 +130,7 @@ final class Recovery {
                             "",
                             runtime.origin());
             if (hasRun(survivor)) {
-                registry.tryRemember(adopt(stored.spec(), survivor, place), "");
+                registry.tryRemember(adopt(stored, survivor, place), "");
                 return;
             }
         }
@@ -177,13 +179,14 @@ final class Recovery {
                 spec, state, runtime.role(), runtime.generation(), runtime.origin());
     }
 
-    private HostedDomain adopt(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+    private HostedDomain adopt(
+            DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
                 domain(
-                        spec,
+                        stored.spec(),
                         runtime,
                         runs ? DomainStatus.State.RUNNING : DomainStatus.State.PAUSED);
         Set<OperatedDomain.Hold> holds =
@@ -194,16 +197,19 @@ final class Recovery {
                 view ->
                         view.with(Optional.of(HostedDomain.Body.of(qemu, place, holds)))
                                 .telling("met again after the daemon was started anew"));
+        domain.wish(stored.wish());
         registry.add(domain);
         GuestWatch.begin(registry, domain, qemu);
         return domain;
     }
 
     /** Its output is dropped by the filters the dead daemon left; now it does not run either. */
-    private void mute(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+    private void mute(
+            DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         qemu.suspend();
-        HostedDomain domain = domain(spec, runtime, DomainStatus.State.STOPPED);
+        HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.STOPPED);
+        domain.wish(stored.wish());
         HostedDomain.Body body =
                 HostedDomain.Body.of(qemu, place, EnumSet.of(OperatedDomain.Hold.UNDECIDED));
         domain.replace(
@@ -215,7 +221,7 @@ final class Recovery {
                                                 + " whether it took over"));
         registry.add(domain);
         GuestWatch.begin(registry, domain, qemu);
-        Thread.ofVirtual().name("recovery-" + spec.name()).start(() -> ask(domain));
+        Thread.ofVirtual().name("recovery-" + stored.name()).start(() -> ask(domain));
     }
 
     /** Asks the secondary's node; again and again until it knows, or an operator has decided. */
@@ -283,7 +289,8 @@ final class Recovery {
                 TimeUnit.SECONDS);
     }
 
-    private static boolean undecided(HostedDomain domain) {
+    /** Whether it waits to hear, or for a person to say, who may go on. */
+    static boolean undecided(HostedDomain domain) {
         return domain.view()
                 .body()
                 .filter(body -> body.operated().isHeld(OperatedDomain.Hold.UNDECIDED))
@@ -317,7 +324,10 @@ final class Recovery {
         }
     }
 
-    /** Lets an undecided domain go on here alone. The caller holds its operation. */
+    /**
+     * Lets an undecided domain go on here alone, in a generation of its own: no replica of before
+     * is newer. The caller holds its operation.
+     */
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
@@ -325,6 +335,7 @@ final class Recovery {
         domain.replace(
                 view ->
                         view.with(DomainStatus.State.RUNNING, DomainStatus.Role.UNPROTECTED)
+                                .withGeneration(view.generation() + 1)
                                 .telling(reason));
         registry.tryRemember(domain, "");
         registry.ledger()
@@ -333,5 +344,6 @@ final class Recovery {
                         entry ->
                                 registry.ledger()
                                         .put(entry.with(Standing.DISCARDED, entry.generation())));
+        reprotector.runsAlone(domain);
     }
 }

@@ -18,6 +18,7 @@ import holdfast.node.link.SessionAccepter;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.domain.QemuStandby;
@@ -47,15 +48,22 @@ final class SecondaryHost implements SessionAccepter {
     private static final Duration DISMISS_LOOK = Duration.ofMillis(20);
 
     private final Registry registry;
+    private final Reprotector reprotector;
+    private final FormerOwner formerOwner;
     private final ConcurrentHashMap<UUID, Replica> replicas = new ConcurrentHashMap<>();
 
-    SecondaryHost(Registry registry) {
+    SecondaryHost(Registry registry, Reprotector reprotector) {
         this.registry = registry;
+        this.reprotector = reprotector;
+        this.formerOwner = new FormerOwner(registry);
     }
 
     @Override
     public Decision decide(
-            LinkMessage.Hello peer, String address, LinkMessage.OpenSession session) {
+            LinkMessage.Hello peer,
+            String address,
+            LinkMessage.OpenSession session,
+            Optional<LinkMessage.StayProtected> staying) {
         try {
             Arbiters arbiter =
                     Arbiters.of(session.arbiter())
@@ -67,6 +75,9 @@ final class SecondaryHost implements SessionAccepter {
                                                             + "\" is unknown here, known are "
                                                             + Arrays.toString(Arbiters.values())));
             DomainSpec spec = spec(session);
+            Optional<ProtectionWish> wish =
+                    staying.map(stay -> Reprotector.inherited(stay, address));
+            formerOwner.giveWay(spec, session.generation(), peer.nodeName());
             requireRoom(spec);
             HostedDomain domain =
                     new HostedDomain(
@@ -88,10 +99,14 @@ final class SecondaryHost implements SessionAccepter {
                                     peer.nodeName(),
                                     arbiter.kind(),
                                     session.intervalMillis()));
+            domain.wish(wish);
             registry.add(domain);
             try {
                 registry.ledger().put(replica.entry);
                 registry.remember(domain, "");
+                if (wish.isPresent()) {
+                    registry.store().putWish(domain.name(), wish.get());
+                }
             } catch (UncheckedIOException | StoreException e) {
                 registry.forget(domain);
                 throw e;
@@ -283,7 +298,7 @@ final class SecondaryHost implements SessionAccepter {
      * that is the operator, being dismissed is the verdict; it and a fail-over are handled one
      * after the other by the session, so that only one of them happens.
      */
-    private static void dismiss(RemusSecondary session, String reason) {
+    static void dismiss(RemusSecondary session, String reason) {
         session.post(new SecondaryEvent.Dismiss(reason));
         long until = System.nanoTime() + DISMISS_LIMIT.toNanos();
         try {
@@ -442,6 +457,7 @@ final class SecondaryHost implements SessionAccepter {
             registry.tryRemember(domain, "");
             over(Standing.TOOK_OVER, entry.generation() + 1);
             GuestWatch.begin(registry, domain, qemu);
+            reprotector.runsAlone(domain);
         }
 
         @Override

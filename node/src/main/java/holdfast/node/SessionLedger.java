@@ -27,7 +27,7 @@ import java.util.stream.Stream;
 /**
  * What this node knows about the sessions it took part in, so that the other node can still ask
  * after both daemons were killed. One file each, forced to the disk before what it says happens;
- * the newest {@value #ENTRIES_MAX} are kept.
+ * the newest {@value #ENTRIES_MAX} and every undecided one are kept, some more for a while.
  */
 final class SessionLedger {
     static final int ENTRIES_MAX = 1000;
@@ -63,7 +63,10 @@ final class SessionLedger {
         }
     }
 
+    private static final int PUTS_PER_PRUNE = 100;
+
     private final Path directory;
+    private int putsUntilPrune;
 
     SessionLedger(Path directory) throws IOException {
         this.directory = directory;
@@ -80,6 +83,10 @@ final class SessionLedger {
         Path file = directory.resolve(entry.session() + SUFFIX);
         try {
             putBeside(entry, file);
+            putsUntilPrune--;
+            if (putsUntilPrune == 0) {
+                tryPrune();
+            }
         } catch (IOException e) {
             try {
                 putInPlace(entry, file);
@@ -101,6 +108,14 @@ final class SessionLedger {
                                 + "; make room there",
                         e);
             }
+        }
+    }
+
+    private void tryPrune() {
+        try {
+            prune();
+        } catch (IOException e) {
+            LOG.warn("event=not-pruned directory={} reason=\"{}\"", directory, e.getMessage());
         }
     }
 
@@ -143,6 +158,16 @@ final class SessionLedger {
                 out.write(bytes);
             }
             out.force(true);
+        }
+    }
+
+    /** Forgets a session that never was: the other node did not open it. */
+    synchronized void remove(UUID session) {
+        Path file = directory.resolve(session + SUFFIX);
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot remove " + file, e);
         }
     }
 
@@ -198,10 +223,18 @@ final class SessionLedger {
         }
     }
 
+    /** What is not decided stays, however old: a daemon that is started must ask about it. */
     private void prune() throws IOException {
+        putsUntilPrune = PUTS_PER_PRUNE;
         List<Path> files = newestFirst();
         for (int i = ENTRIES_MAX; i < files.size(); i++) {
-            Files.deleteIfExists(files.get(i));
+            boolean decided =
+                    read(files.get(i))
+                            .filter(entry -> entry.standing() == Standing.UNDECIDED)
+                            .isEmpty();
+            if (decided) {
+                Files.deleteIfExists(files.get(i));
+            }
         }
     }
 }

@@ -13,7 +13,9 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.UUID;
+import java.util.stream.Stream;
 
 class SessionLedgerTest {
     @TempDir private Path directory;
@@ -58,5 +60,46 @@ class SessionLedgerTest {
                 .hasMessageContaining(entry.session().toString())
                 .hasMessageContaining("make room there");
         assertThat(ledger.get(entry.session())).isEmpty();
+    }
+
+    @Test
+    void old_sessions_are_forgotten_while_the_daemon_runs_but_never_an_undecided_one()
+            throws IOException {
+        ledger.put(entry);
+        Files.setLastModifiedTime(
+                directory.resolve(entry.session() + ".json"), FileTime.fromMillis(0));
+        for (int i = 0; i < SessionLedger.ENTRIES_MAX + 200; i++) {
+            ledger.put(discarded());
+        }
+        assertThat(files()).isLessThanOrEqualTo(SessionLedger.ENTRIES_MAX + 101);
+        assertThat(ledger.get(entry.session())).contains(entry);
+        assertThat(new SessionLedger(directory).get(entry.session())).contains(entry);
+    }
+
+    @Test
+    void a_session_that_never_was_leaves_nothing() throws IOException {
+        ledger.put(entry);
+        ledger.remove(entry.session());
+        ledger.remove(entry.session());
+        assertThat(files()).isZero();
+        assertThat(ledger.newestAsSecondary("web")).isEmpty();
+    }
+
+    private static SessionLedger.Entry discarded() {
+        return new SessionLedger.Entry(
+                UUID.randomUUID(),
+                "web",
+                SessionLedger.Side.PRIMARY,
+                Standing.DISCARDED,
+                0,
+                "hostB:7227",
+                "none",
+                25);
+    }
+
+    private long files() throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.count();
+        }
     }
 }

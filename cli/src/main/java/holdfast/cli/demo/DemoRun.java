@@ -22,6 +22,7 @@ public final class DemoRun implements AutoCloseable {
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
      * @param death what becomes of the primary's host
+     * @param ending how far it goes
      * @param progress gets the timeline
      * @throws DemoException if the hosts cannot be made; nothing is left of them then
      */
@@ -32,10 +33,12 @@ public final class DemoRun implements AutoCloseable {
             int intervalMillis,
             int memoryMib,
             Death death,
+            Ending ending,
             PrintStream progress) {
         return new DemoRun(
                 Demo.open(
-                        new Demo.Options(command, guest, seconds, intervalMillis, memoryMib, death),
+                        new Demo.Options(
+                                command, guest, seconds, intervalMillis, memoryMib, death, ending),
                         new Timeline(progress)));
     }
 

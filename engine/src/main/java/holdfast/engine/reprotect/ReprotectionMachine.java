@@ -71,12 +71,8 @@ public final class ReprotectionMachine {
                         now + delay(attempts, is.nodes(), Failure.REFUSED, jitter),
                         Optional.of(reason));
             }
-            case Wished(List<String> nodes, long _) ->
-                    nodes.isEmpty()
-                            ? new Step(is)
-                            : new Step(
-                                    new Protected(nodes, is.sinceNanos(), is.attempts()),
-                                    new Remember(nodes));
+            // Its session broke without an end, and somebody let the domain go on.
+            case Wished wished -> wished(wished);
             case ProtectedNow now -> protectedNow(now, is.attempts());
             case Withdrawn _ -> new Step(new Off(), new Forget());
             case Gone _ -> new Step(new Off());

@@ -149,6 +149,12 @@ class ReprotectionMachineTest {
     }
 
     @Test
+    void a_domain_that_is_let_go_on_after_a_broken_session_is_looked_after_again() {
+        assertThat(step(new Protected(TWO, NOW, 3), new Wished(TWO, NOW + 1)).state())
+                .isEqualTo(new Looking(TWO, 0, 0, NOW + 1, Optional.empty()));
+    }
+
+    @Test
     void a_timer_that_goes_off_early_is_set_again() {
         Looking looking = new Looking(TWO, 0, 0, NOW, Optional.empty());
         var early = step(looking, new TryDue(NOW - 1));

@@ -20,6 +20,7 @@ import java.util.Optional;
  * @param ramDirectory where guest memory lies
  * @param heartbeatMillis default for {@link RemusRequest#heartbeatMillis}
  * @param deadlineMillis default for {@link RemusRequest#deadlineMillis}
+ * @param reprotect whether the node looks by itself for another one when protection was lost
  */
 public record NodeFile(
         String name,
@@ -28,7 +29,8 @@ public record NodeFile(
         Optional<Path> stateDirectory,
         Path ramDirectory,
         int heartbeatMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        boolean reprotect) {
     static final List<String> KEYS =
             List.of(
                     "name",
@@ -36,7 +38,8 @@ public record NodeFile(
                     "stateDirectory",
                     "ramDirectory",
                     "heartbeatMillis",
-                    "deadlineMillis");
+                    "deadlineMillis",
+                    "reprotect");
     private static final int FILE_BYTES_MAX = 1 << 20;
 
     /** The settings of a node without a file. */
@@ -109,8 +112,10 @@ public record NodeFile(
                         2 * heartbeat,
                         RemusRequest.DEADLINE_MILLIS_MAX,
                         Math.max(RemusRequest.DEADLINE_MILLIS_DEFAULT, 2 * heartbeat));
+        boolean reprotect = keys.truth("reprotect", true);
         mistakes.throwIfAny();
-        return new NodeFile(name, listen.host(), listen.port(), state, ram, heartbeat, deadline);
+        return new NodeFile(
+                name, listen.host(), listen.port(), state, ram, heartbeat, deadline, reprotect);
     }
 
     /**
@@ -128,7 +133,8 @@ public record NodeFile(
                 stateDirectory,
                 ramDirectory,
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                reprotect);
     }
 
     private static Listen listenOption(String text) {

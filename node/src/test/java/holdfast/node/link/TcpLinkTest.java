@@ -294,6 +294,7 @@ class TcpLinkTest {
                                             address,
                                             LinkPair.PRIMARY,
                                             unwelcome,
+                                            Optional.empty(),
                                             _ -> {},
                                             Optional.empty()))
                     .isInstanceOf(LinkRefusedException.class)
@@ -304,6 +305,7 @@ class TcpLinkTest {
                                             address,
                                             LinkPair.SECONDARY,
                                             unwelcome,
+                                            Optional.empty(),
                                             _ -> {},
                                             Optional.empty()))
                     .isInstanceOf(LinkRefusedException.class)

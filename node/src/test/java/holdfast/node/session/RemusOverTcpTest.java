@@ -206,7 +206,8 @@ class RemusOverTcpTest {
                                 public Decision decide(
                                         LinkMessage.Hello peer,
                                         String address,
-                                        LinkMessage.OpenSession session) {
+                                        LinkMessage.OpenSession session,
+                                        Optional<LinkMessage.StayProtected> staying) {
                                     return secondary.accepted();
                                 }
 
@@ -222,6 +223,7 @@ class RemusOverTcpTest {
                             new RemusPrimary.Settings(
                                     new NodeAddress("127.0.0.1", relay.port()),
                                     opening,
+                                    Optional.empty(),
                                     arbiter,
                                     Duration.ofMillis(5),
                                     Optional.empty()),

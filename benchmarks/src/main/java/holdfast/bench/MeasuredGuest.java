@@ -8,6 +8,7 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
 import holdfast.engine.remus.PrimaryObserver;
 import holdfast.node.MirroredGate;
+import holdfast.node.link.DiskStream;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.memory.DirtyTrackers;
@@ -73,6 +74,11 @@ final class MeasuredGuest implements ProtectedGuest, Domain, GuestActivity {
                         domain.qemu().process().pid(), domain.memory(), this, Optional.empty());
         return new Tracking(
                 new StampedTracker(choice.tracker()), choice.kind().label(), choice.refusals());
+    }
+
+    @Override
+    public Forwarding forwardDisks(DiskStream stream) {
+        throw new IllegalStateException("a measured guest has no disks");
     }
 
     @Override

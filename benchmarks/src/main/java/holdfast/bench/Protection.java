@@ -24,6 +24,7 @@ import holdfast.wire.link.StreamEncoding;
 
 import java.io.IOException;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -109,7 +110,8 @@ final class Protection implements AutoCloseable {
                 HEARTBEAT_MILLIS,
                 DEADLINE_MILLIS,
                 Math.toIntExact(interval.toMillis()),
-                Arbiters.OPERATOR.kind());
+                Arbiters.OPERATOR.kind(),
+                List.of());
     }
 
     private static SessionAccepter accepter(
@@ -138,6 +140,7 @@ final class Protection implements AutoCloseable {
                                                 Accelerator.TCG,
                                                 guest.scratch().memory().resolve(name + "-state"),
                                                 BenchGuest.START_LIMIT),
+                                Optional.empty(),
                                 new SecondaryListener(isProtected));
                 secondary.set(accepted);
                 return accepted.accepted();

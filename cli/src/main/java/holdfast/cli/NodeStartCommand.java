@@ -56,6 +56,14 @@ final class NodeStartCommand extends NodeCommand {
             description = "Where other nodes reach this one (default: 0.0.0.0:7227).")
     private String listen;
 
+    @Option(
+            names = "--replica-directory",
+            paramLabel = "DIR",
+            description =
+                    "Where replicas of other nodes' disks lie, as DIR/DOMAIN/diskN.raw"
+                            + " (default: where each domain's description says).")
+    private String replicaDirectory;
+
     NodeStartCommand(Holdfast holdfast) {
         super(holdfast);
     }
@@ -93,7 +101,14 @@ final class NodeStartCommand extends NodeCommand {
                 config == null
                         ? NodeFile.defaults()
                         : NodeFile.read(holdfast.surroundings.path(config));
-        return file.with(Optional.ofNullable(name), Optional.ofNullable(listen));
+        return file.with(
+                Optional.ofNullable(name), Optional.ofNullable(listen), replicaDirectory());
+    }
+
+    private Optional<Path> replicaDirectory() {
+        return Optional.ofNullable(replicaDirectory)
+                .map(holdfast.surroundings::path)
+                .map(Path::toAbsolutePath);
     }
 
     private static void refuseSecond(StateDirectory state) {
@@ -131,6 +146,8 @@ final class NodeStartCommand extends NodeCommand {
         if (listen != null) {
             command.addAll(List.of("--listen", listen));
         }
+        replicaDirectory()
+                .ifPresent(path -> command.addAll(List.of("--replica-directory", path.toString())));
         ProcessBuilder builder =
                 new ProcessBuilder(command)
                         .directory(Path.of("/").toFile())

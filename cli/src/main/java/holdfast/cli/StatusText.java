@@ -1,5 +1,6 @@
 package holdfast.cli;
 
+import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.api.ReprotectionStatus;
@@ -107,6 +108,54 @@ final class StatusText {
         line("  dirty pages", "p50 " + is.dirtyPages().p50() + ", p99 " + is.dirtyPages().p99());
         if (is.tracker() != null) {
             traffic(is);
+        }
+        if (is.replication() != null) {
+            replication(is.replication());
+        }
+    }
+
+    private void replication(DiskReplication is) {
+        for (DiskReplication.Disk disk : is.disks()) {
+            line(
+                    "  disk " + disk.index(),
+                    disk.state()
+                            + switch (disk.state()) {
+                                case "copying" ->
+                                        ": "
+                                                + Figures.bytes(disk.copiedBytes())
+                                                + " of "
+                                                + Figures.bytes(disk.totalBytes());
+                                case "replica" -> ", " + Figures.bytes(disk.totalBytes());
+                                default -> ", " + Figures.bytes(disk.forwardedBytes()) + " sent";
+                            });
+        }
+        if (is.forwarding() != null) {
+            line(
+                    "  disk queue",
+                    Figures.bytes(is.forwarding().queuedBytes())
+                            + "; "
+                            + Figures.count(is.forwarding().waits(), "write", "writes")
+                            + " waited "
+                            + is.forwarding().waitMillis()
+                            + " ms");
+        }
+        if (is.replica() != null) {
+            line(
+                    "  disk epochs",
+                    "committed "
+                            + is.replica().committedEpoch()
+                            + " (in "
+                            + Figures.millis(is.replica().commitMicros())
+                            + " ms), in the images "
+                            + is.replica().appliedEpoch());
+            line(
+                    "  disk journal",
+                    Figures.bytes(is.replica().journalBytes())
+                            + ", "
+                            + Figures.bytes(is.replica().bufferedBytes())
+                            + " in memory; writes waited "
+                            + is.replica().waitMillis()
+                            + " ms");
         }
     }
 

@@ -2,6 +2,7 @@ package holdfast.cli;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.api.AttachRequest;
+import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.NodeApi;
@@ -59,7 +60,13 @@ final class FixedNode implements NodeApi {
                     67_108_864,
                     0,
                     7,
-                    1);
+                    1,
+                    new DiskReplication(
+                            List.of(
+                                    new DiskReplication.Disk(
+                                            0, "in-sync", 1L << 30, 1L << 30, 1_100_000_000)),
+                            new DiskReplication.Forwarding(4096, 2, 31),
+                            null));
 
     static final DomainStatus WEB =
             new DomainStatus(

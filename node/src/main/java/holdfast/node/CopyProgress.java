@@ -3,12 +3,15 @@ package holdfast.node;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.remus.PrimaryState;
 import holdfast.node.api.Progress;
+import holdfast.node.session.ProtectedGuest;
 
+import java.util.List;
 import java.util.Locale;
 
 /** What the operator reads while protection begins. One thread. */
 final class CopyProgress {
     private static final double MIB = 1 << 20;
+    private static final double GIB = 1 << 30;
 
     private final long memoryBytes;
     private int round;
@@ -28,13 +31,19 @@ final class CopyProgress {
 
     /**
      * @param sentBytes on the bulk stream since the session began; zero pages are almost nothing
+     * @param disks in their order
      */
-    Progress at(PrimaryState state, long sentBytes, long nowNanos) {
+    Progress at(
+            PrimaryState state,
+            long sentBytes,
+            List<ProtectedGuest.DiskFigures> disks,
+            long nowNanos) {
         return switch (state) {
             case PrimaryState.Starting _ -> {
                 roundNanos = nowNanos;
                 yield new Progress("preparing", 0, 0, 0, "the secondary starts its standby");
             }
+            case PrimaryState.Synchronising _ -> synchronising(disks, nowNanos);
             case PrimaryState.Copying(int current, long dirtyPages) ->
                     copying(current, dirtyPages, sentBytes, nowNanos);
             case PrimaryState other ->
@@ -45,6 +54,31 @@ final class CopyProgress {
                             sentBytes,
                             "memory is copied; the first checkpoint: " + StatusReport.name(other));
         };
+    }
+
+    private Progress synchronising(List<ProtectedGuest.DiskFigures> disks, long nowNanos) {
+        long done = 0;
+        long total = 0;
+        for (ProtectedGuest.DiskFigures disk : disks) {
+            done += Math.min(disk.doneBytes(), disk.totalBytes());
+            total += disk.totalBytes();
+        }
+        String text = "copying disks while the guest runs";
+        for (ProtectedGuest.DiskFigures disk : disks) {
+            if (disk.state() == ProtectedGuest.DiskState.COPYING) {
+                double seconds = (nowNanos - roundNanos) / 1e9;
+                text =
+                        String.format(
+                                Locale.ROOT,
+                                "copying disk%d while the guest runs: %.1f of %.1f GiB, %.1f MiB/s",
+                                disk.disk(),
+                                Math.min(disk.doneBytes(), disk.totalBytes()) / GIB,
+                                disk.totalBytes() / GIB,
+                                seconds > 0 ? done / MIB / seconds : 0.0);
+                break;
+            }
+        }
+        return new Progress("copying-disks", 0, done, total, text);
     }
 
     private Progress copying(int current, long dirtyPages, long sentBytes, long nowNanos) {

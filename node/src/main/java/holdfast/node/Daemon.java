@@ -39,6 +39,7 @@ public final class Daemon {
                                         file.port(),
                                         state,
                                         file.ramDirectory(),
+                                        file.replicaDirectory(),
                                         file.heartbeatMillis(),
                                         file.deadlineMillis(),
                                         file.reprotect()

@@ -36,6 +36,7 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.List;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Executors;
@@ -53,6 +54,7 @@ public final class Node implements NodeApi, AutoCloseable {
      * @param host to listen on for other nodes
      * @param port 0: one that is free
      * @param ramDirectory a memory file system for guest memory
+     * @param replicaDirectory where replicas of disks lie; where their descriptions say if empty
      * @param heartbeatMillis for requests that do not say
      * @param deadlineMillis for requests that do not say
      * @param looks whether it looks for nodes that protect its domains by itself
@@ -63,6 +65,7 @@ public final class Node implements NodeApi, AutoCloseable {
             int port,
             StateDirectory state,
             Path ramDirectory,
+            Optional<Path> replicaDirectory,
             int heartbeatMillis,
             int deadlineMillis,
             Reprotector.Looks looks) {}
@@ -114,6 +117,7 @@ public final class Node implements NodeApi, AutoCloseable {
                         self,
                         state,
                         settings.ramDirectory(),
+                        settings.replicaDirectory(),
                         new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
                         new SessionLedger(state.resolve("sessions")));
         reprotector = new Reprotector(registry, settings.looks());

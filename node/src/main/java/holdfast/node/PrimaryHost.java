@@ -18,7 +18,9 @@ import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StoreException;
+import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.wire.Bytes;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
@@ -33,6 +35,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -120,11 +123,11 @@ final class PrimaryHost {
                                     + "\"; protect it where it runs");
             case UNPROTECTED, SURVIVOR -> {}
         }
-        requireNoWritableDisk(view.spec());
         HostedDomain.Body body = domain.requireBody();
         DomainSpec spec = seenNow(view.spec(), body);
         NodeAddress peer = address(request.node());
         UUID session = UUID.randomUUID();
+        List<MirroredDisks.Source> disks = written(spec, body);
         LinkMessage.OpenSession opening =
                 new LinkMessage.OpenSession(
                         session,
@@ -136,7 +139,10 @@ final class PrimaryHost {
                         request.heartbeatMillis(),
                         request.deadlineMillis(),
                         request.intervalMillis(),
-                        Registry.arbiter(request.arbiter()).kind());
+                        Registry.arbiter(request.arbiter()).kind(),
+                        disks.stream()
+                                .map(disk -> new LinkMessage.DiskSize(disk.index(), disk.bytes()))
+                                .toList());
         RemusPrimary.Settings settings =
                 new RemusPrimary.Settings(
                         peer,
@@ -149,6 +155,8 @@ final class PrimaryHost {
                 new QemuGuest(
                         body.qemu(),
                         body.operated(),
+                        disks,
+                        body.place().files().qmpOutOfBand(),
                         body.place().files().directory(),
                         request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD);
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
@@ -201,19 +209,28 @@ final class PrimaryHost {
         }
     }
 
-    /** A survivor without what the guest wrote to its disk would contradict everything. */
-    private static void requireNoWritableDisk(DomainSpec spec) {
-        for (DomainSpec.Disk disk : spec.disks()) {
-            if (disk.access() == DomainSpec.Access.READ_WRITE) {
-                throw ApiException.badRequest(
-                        "domain \""
-                                + spec.name()
-                                + "\" has a writable disk, "
-                                + disk.path()
-                                + ", and disks are not replicated yet; protect domains whose disks"
-                                + " are all access: read-only");
+    /** Every disk that the guest may write: a survivor must have what it wrote. */
+    private static List<MirroredDisks.Source> written(DomainSpec spec, HostedDomain.Body body) {
+        List<MirroredDisks.Source> sources = new ArrayList<>();
+        for (int i = 0; i < spec.disks().size(); i++) {
+            if (spec.disks().get(i).access() == DomainSpec.Access.READ_WRITE) {
+                String node = QemuCommandLine.diskNode(i);
+                sources.add(
+                        new MirroredDisks.Source(
+                                i, node, DiskMirror.sizeBytes(body.qemu().qmp(), node)));
             }
         }
+        if (sources.size() > LinkMessage.DISKS_MAX) {
+            throw ApiException.badRequest(
+                    "domain \""
+                            + spec.name()
+                            + "\" has "
+                            + sources.size()
+                            + " writable disks, at most "
+                            + LinkMessage.DISKS_MAX
+                            + " are replicated");
+        }
+        return sources;
     }
 
     /** Devices may have been plugged since a command line was read: the standby is compared. */
@@ -493,7 +510,15 @@ final class PrimaryHost {
                     return;
                 } catch (TimeoutException e) {
                     progress.progress(
-                            copy.at(primary.state(), primary.sentBytes(), System.nanoTime()));
+                            copy.at(
+                                    primary.state(),
+                                    primary.sentBytes(),
+                                    primary.diskFigures(),
+                                    System.nanoTime()));
+                    if (primary.state() instanceof PrimaryState.Synchronising) {
+                        // As long as it takes; one that stands still ends the session by itself.
+                        until = System.nanoTime() + limit.toNanos();
+                    }
                     if (System.nanoTime() - until > 0) {
                         leave(domain, primary);
                         throw ApiException.failed(

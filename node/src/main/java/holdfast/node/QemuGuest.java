@@ -3,6 +3,7 @@ package holdfast.node;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
+import holdfast.node.link.DiskStream;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.domain.GuestNic;
 import holdfast.qemu.domain.QemuDomain;
@@ -10,14 +11,23 @@ import holdfast.qemu.memory.DirtyTrackers;
 import holdfast.qemu.memory.TrackerChoice;
 
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 
 /**
  * A QEMU domain with what a session needs of it.
  *
+ * @param disks what OPEN_SESSION names, in its order
+ * @param outOfBand the monitor for a QEMU that hangs
  * @param output whether the domain's output waits for its commit
  */
-record QemuGuest(QemuDomain qemu, OperatedDomain operated, Path socketDirectory, Output output)
+record QemuGuest(
+        QemuDomain qemu,
+        OperatedDomain operated,
+        List<MirroredDisks.Source> disks,
+        Path outOfBand,
+        Path socketDirectory,
+        Output output)
         implements ProtectedGuest {
     /** What happens to frames the guest sends. */
     enum Output {
@@ -43,6 +53,11 @@ record QemuGuest(QemuDomain qemu, OperatedDomain operated, Path socketDirectory,
                 DirtyTrackers.open(
                         qemu.qemu().process().pid(), qemu.memory(), operated, Optional.empty());
         return new Tracking(choice.tracker(), choice.kind().label(), choice.refusals());
+    }
+
+    @Override
+    public Forwarding forwardDisks(DiskStream stream) {
+        return new MirroredDisks(qemu.qmp(), outOfBand, socketDirectory, disks, stream);
     }
 
     @Override

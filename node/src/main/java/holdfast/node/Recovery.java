@@ -8,6 +8,7 @@ import holdfast.node.link.PeerInquiry;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.DomainStore;
 import holdfast.node.store.StoreException;
+import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
@@ -183,6 +184,7 @@ final class Recovery {
             DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
+        DiskMirror.removeLeftovers(qemu.qmp(), place.files().qmpOutOfBand());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
                 domain(
@@ -331,6 +333,7 @@ final class Recovery {
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
+        DiskMirror.removeLeftovers(body.qemu().qmp(), body.place().files().qmpOutOfBand());
         body.operated().goOn();
         domain.replace(
                 view ->

@@ -18,6 +18,7 @@ import org.slf4j.LoggerFactory;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.Map;
+import java.util.Optional;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -28,6 +29,7 @@ final class Registry {
     private final NodeIdentity self;
     private final Path stateDirectory;
     private final Path ramDirectory;
+    private final Optional<Path> replicaDirectory;
     private final DomainStore<DomainSpec> store;
     private final SessionLedger ledger;
     private final ConcurrentHashMap<String, HostedDomain> domains = new ConcurrentHashMap<>();
@@ -36,11 +38,13 @@ final class Registry {
             NodeIdentity self,
             Path stateDirectory,
             Path ramDirectory,
+            Optional<Path> replicaDirectory,
             DomainStore<DomainSpec> store,
             SessionLedger ledger) {
         this.self = self;
         this.stateDirectory = stateDirectory;
         this.ramDirectory = ramDirectory;
+        this.replicaDirectory = replicaDirectory;
         this.store = store;
         this.ledger = ledger;
     }
@@ -63,6 +67,11 @@ final class Registry {
 
     Path stateDirectory() {
         return stateDirectory;
+    }
+
+    /** Where replicas of disks lie, whatever descriptions say. */
+    Optional<Path> replicaDirectory() {
+        return replicaDirectory;
     }
 
     /** Where the disks of replicas keep what is not in their images yet. */

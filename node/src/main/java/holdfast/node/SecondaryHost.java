@@ -14,6 +14,7 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
+import holdfast.node.disk.ReplicaImages;
 import holdfast.node.link.SessionAccepter;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusSecondary;
@@ -102,18 +103,29 @@ final class SecondaryHost implements SessionAccepter {
             domain.wish(wish);
             registry.add(domain);
             try {
+                replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
                 registry.remember(domain, "");
                 if (wish.isPresent()) {
                     registry.store().putWish(domain.name(), wish.get());
                 }
-            } catch (UncheckedIOException | StoreException e) {
+            } catch (UncheckedIOException
+                    | StoreException
+                    | ApiException
+                    | ReplicationException e) {
+                replica.disks.ifPresent(ReplicaImages::close);
                 registry.forget(domain);
                 throw e;
             }
             RemusSecondary shell =
                     new RemusSecondary(
-                            session, peer.nodeName(), address, arbiter, replica::prepare, replica);
+                            session,
+                            peer.nodeName(),
+                            address,
+                            arbiter,
+                            replica::prepare,
+                            replica.disks,
+                            replica);
             replica.shell = Optional.of(shell);
             replicas.put(session.session(), replica);
             domain.replace(view -> view.with(new HostedDomain.Session.Secondary(shell)));
@@ -145,7 +157,21 @@ final class SecondaryHost implements SessionAccepter {
                             + " with "
                             + spec.memoryBytes());
         }
-        return registry.resolved(spec);
+        return registry.resolved(
+                ReplicaPlaces.onThisNode(spec, session.disks(), registry.replicaDirectory()));
+    }
+
+    /** Before the standby has them open: an image that is in use is somebody else's. */
+    private Optional<ReplicaImages> images(DomainSpec spec, LinkMessage.OpenSession session) {
+        return session.disks().isEmpty()
+                ? Optional.empty()
+                : Optional.of(
+                        ReplicaImages.open(
+                                registry.journals(),
+                                session.session(),
+                                spec.name(),
+                                ReplicaPlaces.images(
+                                        spec, session.disks(), registry.replicaDirectory())));
     }
 
     /**
@@ -355,6 +381,7 @@ final class SecondaryHost implements SessionAccepter {
         private final DomainPlace place;
         private final SessionLedger.Entry entry;
         private volatile Optional<RemusSecondary> shell = Optional.empty();
+        private volatile Optional<ReplicaImages> disks = Optional.empty();
 
         /** Used by the session's thread alone. */
         private boolean lossTold;

@@ -4,10 +4,13 @@ import holdfast.engine.port.OutputGate;
 import holdfast.engine.remus.PrimaryState;
 import holdfast.engine.remus.SecondaryState;
 import holdfast.engine.reprotect.ReprotectionState;
+import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.api.RemusRequest.ArbiterKind;
 import holdfast.node.api.ReprotectionStatus;
+import holdfast.node.disk.DiskFigures;
+import holdfast.node.link.DiskStream;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.PrimaryFigures;
 import holdfast.node.session.ProtectedGuest;
@@ -167,7 +170,8 @@ final class StatusReport {
                 held.bytesMax(),
                 held.framesDropped(),
                 figures.backPressureMillis(),
-                figures.failures());
+                figures.failures(),
+                replication(session));
     }
 
     private static ProtectionStatus secondary(RemusSecondary session) {
@@ -197,7 +201,56 @@ final class StatusReport {
                 0,
                 0,
                 0,
-                0);
+                0,
+                replication(session));
+    }
+
+    private static DiskReplication replication(RemusPrimary session) {
+        if (session.diskStream().isEmpty()) {
+            return null;
+        }
+        DiskStream.Figures stream = session.diskStream().get();
+        return new DiskReplication(
+                session.diskFigures().stream()
+                        .map(
+                                disk ->
+                                        new DiskReplication.Disk(
+                                                disk.disk(),
+                                                lower(disk.state()),
+                                                disk.doneBytes(),
+                                                disk.totalBytes(),
+                                                disk.forwardedBytes()))
+                        .toList(),
+                new DiskReplication.Forwarding(
+                        stream.queuedBytes(),
+                        stream.waits(),
+                        TimeUnit.NANOSECONDS.toMillis(stream.waitNanos())),
+                null);
+    }
+
+    private static DiskReplication replication(RemusSecondary session) {
+        if (session.diskFigures().isEmpty()) {
+            return null;
+        }
+        DiskFigures figures = session.diskFigures().get();
+        long committed = figures.committedEpoch().orElse(-1);
+        return new DiskReplication(
+                session.opening().disks().stream()
+                        .map(
+                                disk ->
+                                        new DiskReplication.Disk(
+                                                disk.index(), "replica", 0, disk.bytes(), 0))
+                        .toList(),
+                null,
+                new DiskReplication.Replica(
+                        committed,
+                        figures.appliedEpoch().orElse(-1),
+                        figures.bufferedBytes(),
+                        figures.journalBytes(),
+                        figures.spilledBytes(),
+                        TimeUnit.NANOSECONDS.toMicros(
+                                figures.commitNanos() / Math.max(1, committed + 1)),
+                        TimeUnit.NANOSECONDS.toMillis(figures.backPressureNanos())));
     }
 
     static String name(PrimaryState state) {

@@ -23,7 +23,7 @@ class DaemonTest {
     @Test
     void a_killed_daemon_does_not_harm_an_unprotected_guest() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a")) {
+                TestDaemon a = new TestDaemon(hosts, "a")) {
             a.start();
             DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
             a.kill();
@@ -40,7 +40,7 @@ class DaemonTest {
     @Test
     void a_primary_that_comes_back_goes_on_where_the_replica_had_not_run() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a")) {
+                TestDaemon a = new TestDaemon(hosts, "a")) {
             Node b = hosts.start("b");
             a.start();
             DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
@@ -61,7 +61,7 @@ class DaemonTest {
     @Test
     void a_primary_that_comes_back_ends_its_copy_where_the_replica_runs() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a")) {
+                TestDaemon a = new TestDaemon(hosts, "a")) {
             Node b = hosts.start("b");
             a.start();
             DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
@@ -84,8 +84,8 @@ class DaemonTest {
     void a_primary_that_comes_back_alone_stays_suspended_until_the_operator_decides()
             throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a");
-                Host b = new Host(hosts, "b")) {
+                TestDaemon a = new TestDaemon(hosts, "a");
+                TestDaemon b = new TestDaemon(hosts, "b")) {
             a.start();
             b.start();
             a.client().create(hosts.firmwareGuest("g"));

@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.Stream;
 
 /**
@@ -39,7 +40,17 @@ final class TestHosts implements AutoCloseable {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =
-                Node.start(new Node.Settings(name, "127.0.0.1", 0, state, ram, 100, 500, looks));
+                Node.start(
+                        new Node.Settings(
+                                name,
+                                "127.0.0.1",
+                                0,
+                                state,
+                                ram,
+                                Optional.of(directory.resolve(name + "-replicas")),
+                                100,
+                                500,
+                                looks));
         nodes.add(node);
         return node;
     }

@@ -66,6 +66,27 @@ class CrashEverywhereTest {
     }
 
     @Test
+    void theDiskConnectionAloneMayBreakAtEveryWrite() {
+        for (Mark mark : List.of(Mark.DISK_SENT, Mark.DISK_RECEIVED)) {
+            for (long index = 0; index < count(mark); index++) {
+                run(CALM.with(at(mark, index, new Fault.CutDisk())));
+            }
+        }
+    }
+
+    @Test
+    void everyForwardedWriteMayFail() {
+        for (long nth = 0; nth < count(Mark.DISK_SENT); nth++) {
+            run(
+                    CALM.with(
+                            List.of(
+                                    new Fault.Planned(
+                                            new Moment.After(0),
+                                            new Fault.FailCall(Site.DISKS_FORWARD, nth)))));
+        }
+    }
+
+    @Test
     void theOperatorMayEndOrMoveProtectionAtEveryMessage() {
         for (long index = 0; index < count(Mark.PRIMARY_SENT); index++) {
             run(CALM.with(at(Mark.PRIMARY_SENT, index, new Fault.Unprotect())));

@@ -10,6 +10,7 @@ import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.InboundFrames;
 import holdfast.engine.port.OutputGate;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.Standby;
 import holdfast.sim.check.Violation.Invariant;
 import holdfast.sim.guest.SimGuest;
@@ -18,6 +19,7 @@ import holdfast.sim.world.Variants;
 import org.junit.jupiter.api.Test;
 
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.Set;
@@ -69,6 +71,93 @@ class SabotageTest {
     void aStandDownThatLetsTheDomainRunOnIsNoticed() {
         assertThat(broken(Variants.NONE.withDomain(ImmortalDomain::new).withGate(LeakyClose::new)))
                 .contains(Invariant.I1);
+    }
+
+    @Test
+    void aDiskThatIsBroughtToAnEpochBeforeItsMemoryIsCommittedIsNoticed() {
+        assertThat(broken(Variants.NONE.withReplica(HastyReplica::new))).contains(Invariant.I3);
+    }
+
+    @Test
+    void aDiskThatLosesAWriteIsNoticed() {
+        assertThat(broken(Variants.NONE.withReplica(ForgetfulReplica::new))).contains(Invariant.I3);
+    }
+
+    private static class PassingReplica implements ReplicaDisks {
+        final ReplicaDisks disks;
+
+        PassingReplica(ReplicaDisks disks) {
+            this.disks = disks;
+        }
+
+        @Override
+        public void write(int disk, long offsetBytes, ByteBuffer data) {
+            disks.write(disk, offsetBytes, data);
+        }
+
+        @Override
+        public void writeZeroes(int disk, long offsetBytes, long lengthBytes) {
+            disks.writeZeroes(disk, offsetBytes, lengthBytes);
+        }
+
+        @Override
+        public void boundary(long epoch) {
+            disks.boundary(epoch);
+        }
+
+        @Override
+        public void commit(long epoch) {
+            disks.commit(epoch);
+        }
+
+        @Override
+        public void apply(long epoch) {
+            disks.apply(epoch);
+        }
+
+        @Override
+        public void discardPartial() {
+            disks.discardPartial();
+        }
+
+        @Override
+        public void settle() {
+            disks.settle();
+        }
+
+        @Override
+        public void close() {
+            disks.close();
+        }
+    }
+
+    /** Applies what came when its end has come, whether or not the checkpoint is committed. */
+    private static final class HastyReplica extends PassingReplica {
+        private HastyReplica(ReplicaDisks disks) {
+            super(disks);
+        }
+
+        @Override
+        public void boundary(long epoch) {
+            super.boundary(epoch);
+            super.commit(epoch);
+            super.apply(epoch);
+        }
+    }
+
+    private static final class ForgetfulReplica extends PassingReplica {
+        private int writes;
+
+        private ForgetfulReplica(ReplicaDisks disks) {
+            super(disks);
+        }
+
+        @Override
+        public void write(int disk, long offsetBytes, ByteBuffer data) {
+            if (++writes % 150 != 0) {
+                super.write(disk, offsetBytes, data);
+            }
+        }
     }
 
     private static class Passing implements OutputGate {

@@ -6,6 +6,13 @@ import holdfast.wire.colo.ToSecondary;
 /** What a primary's session wants done. Performed in order, by the session's thread. */
 public sealed interface PrimaryEffect {
     /**
+     * Copy what the disks hold and forward what is written to them from here on; answer with {@link
+     * PrimaryEvent.DisksSynchronised} or, whenever it does not go on, {@link
+     * PrimaryEvent.DisksFailed}.
+     */
+    record SynchroniseDisks() implements PrimaryEffect {}
+
+    /**
      * Send the pages dirty now (all of them in round 0) while the guest runs; answer with {@link
      * PrimaryEvent.RoundSent}.
      */

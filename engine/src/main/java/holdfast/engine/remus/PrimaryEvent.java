@@ -11,6 +11,15 @@ public sealed interface PrimaryEvent {
      */
     record FromSecondary(long epoch, ToPrimary message) implements PrimaryEvent {}
 
+    /** The secondary has what the disks hold, and gets every write from here on. */
+    record DisksSynchronised() implements PrimaryEvent {}
+
+    /**
+     * Writes to the disks do not reach the secondary any more; the domain and its own disks are
+     * unharmed.
+     */
+    record DisksFailed(String reason) implements PrimaryEvent {}
+
     /** Round {@code round} of the live stage was handed to the transport. */
     record RoundSent(int round, long sentPages) implements PrimaryEvent {}
 

@@ -16,10 +16,13 @@ import holdfast.engine.remus.PrimaryEffect.StartDeadline;
 import holdfast.engine.remus.PrimaryEffect.StartDismissalDeadline;
 import holdfast.engine.remus.PrimaryEffect.StartInterval;
 import holdfast.engine.remus.PrimaryEffect.StartRoundDeadline;
+import holdfast.engine.remus.PrimaryEffect.SynchroniseDisks;
 import holdfast.engine.remus.PrimaryEffect.Transmit;
 import holdfast.engine.remus.PrimaryEvent.CaptureFailed;
 import holdfast.engine.remus.PrimaryEvent.Captured;
 import holdfast.engine.remus.PrimaryEvent.CheckpointOverdue;
+import holdfast.engine.remus.PrimaryEvent.DisksFailed;
+import holdfast.engine.remus.PrimaryEvent.DisksSynchronised;
 import holdfast.engine.remus.PrimaryEvent.DismissalOverdue;
 import holdfast.engine.remus.PrimaryEvent.Dismissed;
 import holdfast.engine.remus.PrimaryEvent.DomainEnded;
@@ -47,6 +50,7 @@ import holdfast.engine.remus.PrimaryState.Loading;
 import holdfast.engine.remus.PrimaryState.Requested;
 import holdfast.engine.remus.PrimaryState.Sending;
 import holdfast.engine.remus.PrimaryState.Starting;
+import holdfast.engine.remus.PrimaryState.Synchronising;
 import holdfast.engine.remus.PrimaryState.Transit;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.colo.ToPrimary;
@@ -84,7 +88,14 @@ public final class PrimaryMachine {
             case Finished finished -> new Step(finished);
             case Deciding deciding -> decide(deciding, event);
             case Dismissing dismissing -> dismissing(dismissing, event);
-            case Starting _, Copying _, Requested _, Granted _, Capturing _, Sending _, Loading _ ->
+            case Starting _,
+                    Synchronising _,
+                    Copying _,
+                    Requested _,
+                    Granted _,
+                    Capturing _,
+                    Sending _,
+                    Loading _ ->
                     switch (event) {
                         case PeerLost(String reason) -> peerLost(state, reason);
                         case PeerClosed(String reason) -> unprotected(state, reason);
@@ -93,6 +104,8 @@ public final class PrimaryMachine {
                                 finish(state, new PrimaryOutcome.StoodDown(reason));
                         case Unprotect _ -> dismiss(state, "the operator ended protection");
                         case SessionFailed(String reason) -> dismiss(state, reason);
+                        case DisksFailed(String reason) -> dismiss(state, reason);
+                        case DisksSynchronised _ -> disksSynchronised(state);
                         case DomainEnded(String reason, PrimaryOutcome.Ending ending) ->
                                 finish(state, new PrimaryOutcome.DomainEnded(reason, ending));
                         case FromSecondary(long epoch, ToPrimary message) ->
@@ -122,7 +135,7 @@ public final class PrimaryMachine {
     private static Step peerLost(PrimaryState state, String reason) {
         boolean mayHaveCommitted =
                 switch (state) {
-                    case Starting _, Copying _ -> false;
+                    case Starting _, Synchronising _, Copying _ -> false;
                     case Requested(long epoch, Interval _) -> epoch > 0;
                     case Granted(long epoch, int _) -> epoch > 0;
                     case Capturing(long epoch, int _) -> epoch > 0;
@@ -170,6 +183,8 @@ public final class PrimaryMachine {
                     PeerViolated _,
                     SessionFailed _,
                     FromSecondary _,
+                    DisksSynchronised _,
+                    DisksFailed _,
                     RoundSent _,
                     RoundCopied _,
                     IntervalElapsed _,
@@ -186,7 +201,7 @@ public final class PrimaryMachine {
     private static Step received(PrimaryState state, long epoch, ToPrimary message) {
         return switch (state) {
             case Starting _ when message instanceof ToPrimary.CheckpointReady && epoch == 0 ->
-                    new Step(new Copying(0, 0), new CopyRound(0), new StartRoundDeadline(0));
+                    new Step(new Synchronising(), new SynchroniseDisks());
             case Requested(long current, Interval interval)
                     when message instanceof ToPrimary.CheckpointReply && epoch == current ->
                     switch (interval) {
@@ -202,6 +217,7 @@ public final class PrimaryMachine {
                     when message instanceof ToPrimary.VmstateLoaded && epoch == current ->
                     request(current + 1, interval);
             case Starting _,
+                    Synchronising _,
                     Copying _,
                     Requested _,
                     Granted _,
@@ -218,6 +234,14 @@ public final class PrimaryMachine {
                             "what follows " + state + " in the checkpoint handshake",
                             message + " for epoch " + epoch);
         };
+    }
+
+    /** Memory comes after the disks: copied before, it would all be old by the time they are. */
+    private static Step disksSynchronised(PrimaryState state) {
+        if (!(state instanceof Synchronising)) {
+            throw unexpected(state, new DisksSynchronised());
+        }
+        return new Step(new Copying(0, 0), new CopyRound(0), new StartRoundDeadline(0));
     }
 
     private Step roundCopied(PrimaryState state, RoundCopied copied) {
@@ -251,6 +275,7 @@ public final class PrimaryMachine {
                     new Step(new Loading(current, Interval.ELAPSED));
             // A timer that a full output hold overtook.
             case Starting _,
+                    Synchronising _,
                     Copying _,
                     Requested _,
                     Granted _,
@@ -311,7 +336,13 @@ public final class PrimaryMachine {
                     case Capturing(long current, int _) -> current == epoch;
                     case Sending(long current, Transit _, Interval _) -> current == epoch;
                     case Loading(long current, Interval _) -> current == epoch;
-                    case Starting _, Copying _, Dismissing _, Deciding _, Finished _ -> false;
+                    case Starting _,
+                            Synchronising _,
+                            Copying _,
+                            Dismissing _,
+                            Deciding _,
+                            Finished _ ->
+                            false;
                 };
         return waiting
                 ? dismiss(
@@ -333,6 +364,7 @@ public final class PrimaryMachine {
                                     + round
                                     + " of the live stage did not reach the secondary in time");
             case Starting _,
+                    Synchronising _,
                     Copying _,
                     Requested _,
                     Granted _,
@@ -375,6 +407,8 @@ public final class PrimaryMachine {
                     Unprotect _,
                     Verdict _,
                     FromSecondary _,
+                    DisksSynchronised _,
+                    DisksFailed _,
                     RoundSent _,
                     RoundCopied _,
                     IntervalElapsed _,

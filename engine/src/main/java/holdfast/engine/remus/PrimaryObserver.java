@@ -34,7 +34,7 @@ public interface PrimaryObserver {
      * @param stateNanos to save the device state
      * @param outputNanos to close the epoch of output
      * @param trackNanos to collect the dirty pages
-     * @param copyNanos to copy them aside
+     * @param copyNanos to copy them aside and to close the epoch of disk writes
      * @param resumeNanos until the virtual CPUs ran again
      */
     record Pause(

@@ -12,6 +12,7 @@ import holdfast.engine.port.Clock;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.ForwardedDisks;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
 import holdfast.engine.port.PrimaryLink;
@@ -29,15 +30,17 @@ import java.util.function.Supplier;
  */
 public final class PrimarySession {
     /**
-     * What a session drives. The session closes the tracker, the gate and the link; the domain and
-     * its memory stay the caller's.
+     * What a session drives. The session closes the tracker, the disks' forwarding, the gate and
+     * the link; the domain and its memory stay the caller's.
      *
+     * @param disks not yet forwarded
      * @param holdOutput attaches the gate to the running domain
      */
     public record Ports(
             Domain domain,
             GuestMemory memory,
             DirtyTracker tracker,
+            ForwardedDisks disks,
             Supplier<OutputGate> holdOutput,
             PrimaryLink link,
             Arbiter arbiter,
@@ -111,6 +114,7 @@ public final class PrimarySession {
 
     private void perform(PrimaryEffect effect) {
         switch (effect) {
+            case PrimaryEffect.SynchroniseDisks _ -> synchroniseDisks();
             case PrimaryEffect.CopyRound(int round) -> copyRound(round);
             case PrimaryEffect.CollectDirty(int round, long sentPages) -> {
                 if (collectDirty()) {
@@ -151,6 +155,19 @@ public final class PrimarySession {
                                     Arbiter.Role.PRIMARY,
                                     verdict -> post.accept(new PrimaryEvent.Verdict(verdict)));
             case PrimaryEffect.Finish(PrimaryOutcome outcome) -> finish(outcome);
+        }
+    }
+
+    private void synchroniseDisks() {
+        try {
+            ports.disks()
+                    .synchronise(
+                            () -> post.accept(new PrimaryEvent.DisksSynchronised()),
+                            reason -> post.accept(new PrimaryEvent.DisksFailed(reason)));
+        } catch (ReplicationException e) {
+            followUps.add(
+                    new PrimaryEvent.DisksFailed(
+                            "disk writes cannot be forwarded: " + e.getMessage()));
         }
     }
 
@@ -233,7 +250,8 @@ public final class PrimarySession {
     /**
      * The guest's pause. Whatever fails in it, the guest runs again, the dirty pages stay in {@code
      * dirty}, and output assigned to the epoch stays with it: the next attempt's state comes after
-     * all of that.
+     * all of that. The epoch of disk writes is closed last, when nothing of the checkpoint can fail
+     * any more: its end is on its way to the secondary from then on, and cannot be taken back.
      */
     private void capture(long epoch) {
         Clock clock = ports.clock();
@@ -257,6 +275,7 @@ public final class PrimarySession {
             capture.copyPages(dirty, ports.memory());
             capture.copySections(device.sections());
             base = device.base();
+            ports.disks().closeEpoch(epoch);
             copied = clock.nanos();
             result = new PrimaryEvent.Captured(epoch, device.sections().byteSize());
         } catch (RuntimeException | VirtualMachineError e) {
@@ -349,6 +368,10 @@ public final class PrimarySession {
             }
         }
         attempt("closing the gate", gate::close);
+        // While the link still takes what QEMU waits to get rid of.
+        if (!attempt("ending the forwarding of disk writes", ports.disks()::close)) {
+            attempt("ending the forwarding of disk writes once more", ports.disks()::close);
+        }
         // The link joins its sender: only then may what the sender reads be freed.
         attempt("closing the link", ports.link()::close);
         attempt("ending dirty tracking", ports.tracker()::close);

@@ -4,7 +4,7 @@ package holdfast.engine.remus;
  * Where a primary's session stands.
  *
  * <pre>
- * Starting ──READY──► Copying(0..n) ──small enough──► Requested(0) ─REPLY─► Granted(0) ─interval─► Capturing(0)
+ * Starting ──READY──► Synchronising ──disks in sync──► Copying(0..n) ──small enough──► Requested(0) ─REPLY─► Granted(0) ─interval─► Capturing(0)
  *                                                         ▲                                            │ Captured
  *                                                         │                                            ▼
  *                                            LOADED ── Loading(e) ◄──RECEIVED (commit)── Sending(e, WRITTEN) ◄─ Sending(e, WRITING)
@@ -38,6 +38,17 @@ public sealed interface PrimaryState {
 
     /** The secondary prepares its standby; nothing was sent yet. */
     record Starting() implements PrimaryState {
+        @Override
+        public long epoch() {
+            return -1;
+        }
+    }
+
+    /**
+     * The guest runs unprotected while what its disks hold is copied; nothing of its memory was
+     * sent yet. How long that takes nobody can say: whoever copies knows whether it goes on.
+     */
+    record Synchronising() implements PrimaryState {
         @Override
         public long epoch() {
             return -1;

@@ -13,6 +13,12 @@ public sealed interface SecondaryEffect {
     /** Send a checkpoint message over the back channel. */
     record Send(long epoch, ToPrimary message) implements SecondaryEffect {}
 
+    /**
+     * Make the disk writes of {@code epoch} durable; answer with {@link
+     * SecondaryEvent.DisksCommitted} or {@link SecondaryEvent.DisksFailed}.
+     */
+    record CommitDisks(long epoch) implements SecondaryEffect {}
+
     /** Apply the buffered checkpoint to the replica; answer with {@link SecondaryEvent.Applied}. */
     record Apply(long epoch) implements SecondaryEffect {}
 

@@ -22,6 +22,15 @@ public sealed interface SecondaryEvent {
     record CheckpointArrived(long epoch, long stateBytes, CheckpointDigest digest)
             implements SecondaryEvent {}
 
+    /** Every disk write of {@code epoch} was given to the replica's disks. */
+    record DiskWritesArrived(long epoch) implements SecondaryEvent {}
+
+    /** The disk writes of {@code epoch} are durable. */
+    record DisksCommitted(long epoch) implements SecondaryEvent {}
+
+    /** The replica's disks cannot take part any more: no room, an error of the device. */
+    record DisksFailed(String reason) implements SecondaryEvent {}
+
     /** The standby loaded the state of {@code epoch} and waits again. */
     record Rehearsed(long epoch) implements SecondaryEvent {}
 

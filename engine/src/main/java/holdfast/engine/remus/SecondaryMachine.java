@@ -5,6 +5,7 @@ import holdfast.engine.port.Arbiter;
 import holdfast.engine.remus.SecondaryEffect.Apply;
 import holdfast.engine.remus.SecondaryEffect.AskArbiter;
 import holdfast.engine.remus.SecondaryEffect.ClaimDomain;
+import holdfast.engine.remus.SecondaryEffect.CommitDisks;
 import holdfast.engine.remus.SecondaryEffect.DiscardPartial;
 import holdfast.engine.remus.SecondaryEffect.Finish;
 import holdfast.engine.remus.SecondaryEffect.PrepareStandby;
@@ -14,6 +15,9 @@ import holdfast.engine.remus.SecondaryEffect.TakeOver;
 import holdfast.engine.remus.SecondaryEvent.Applied;
 import holdfast.engine.remus.SecondaryEvent.CheckpointArrived;
 import holdfast.engine.remus.SecondaryEvent.DigestReceived;
+import holdfast.engine.remus.SecondaryEvent.DiskWritesArrived;
+import holdfast.engine.remus.SecondaryEvent.DisksCommitted;
+import holdfast.engine.remus.SecondaryEvent.DisksFailed;
 import holdfast.engine.remus.SecondaryEvent.Dismiss;
 import holdfast.engine.remus.SecondaryEvent.FailOver;
 import holdfast.engine.remus.SecondaryEvent.FromPrimary;
@@ -31,7 +35,9 @@ import holdfast.engine.remus.SecondaryState.Applying;
 import holdfast.engine.remus.SecondaryState.Arrival;
 import holdfast.engine.remus.SecondaryState.Awaiting;
 import holdfast.engine.remus.SecondaryState.Claiming;
+import holdfast.engine.remus.SecondaryState.Committing;
 import holdfast.engine.remus.SecondaryState.Deciding;
+import holdfast.engine.remus.SecondaryState.DiskWrites;
 import holdfast.engine.remus.SecondaryState.Finished;
 import holdfast.engine.remus.SecondaryState.Preparing;
 import holdfast.engine.remus.SecondaryState.Receiving;
@@ -44,11 +50,22 @@ import holdfast.wire.colo.ToSecondary;
 import java.util.List;
 
 /**
- * The secondary's half of Remus as a pure function. The commit point is the step into {@link
- * Applying}: the whole checkpoint is here and is what the primary says it sent. From then on a
- * survivor resumes from it, even if the primary dies before it hears so.
+ * The secondary's half of Remus as a pure function. The commit point is the step from {@link
+ * Committing} into {@link Applying}: the whole checkpoint is here and is what the primary says it
+ * sent, and its disk writes are durable. From then on a survivor resumes from it, even if the
+ * primary dies before it hears so.
  */
 public final class SecondaryMachine {
+    private final DiskWrites writesAtFirst;
+
+    /**
+     * @param writesAtFirst what is here of an epoch's disk writes when its checkpoint begins:
+     *     {@link DiskWrites#WHOLE} for a domain without disks
+     */
+    public SecondaryMachine(DiskWrites writesAtFirst) {
+        this.writesAtFirst = writesAtFirst;
+    }
+
     /** The next state and what to do on the way. */
     public record Step(SecondaryState state, List<SecondaryEffect> effects) {
         Step(SecondaryState state, SecondaryEffect... effects) {
@@ -71,14 +88,16 @@ public final class SecondaryMachine {
             case TakingOver takingOver -> takingOver(takingOver, event);
             case Deciding deciding -> deciding(deciding, event);
             case Claiming claiming -> claiming(claiming, event);
-            case Preparing _, Awaiting _, Receiving _, Applying _, Rehearsing _ ->
+            case Preparing _, Awaiting _, Receiving _, Committing _, Applying _, Rehearsing _ ->
                     switch (event) {
                         case PeerLost(String reason) -> peerLost(state, reason);
                         case PeerViolated(String reason) -> discarded(state, reason);
                         case Dismiss(String reason) -> discarded(state, reason);
                         case StandbyFailed(String reason) -> discarded(state, reason);
+                        case DisksFailed(String reason) -> discarded(state, reason);
                         case FailOver _
                                 when state.committed() >= 0
+                                        && !(state instanceof Committing)
                                         && !(state instanceof Applying)
                                         && !(state instanceof Rehearsing) ->
                                 // The claim ends the primary's copy: not before this one is known
@@ -92,6 +111,8 @@ public final class SecondaryMachine {
                         case DigestReceived(long epoch, CheckpointDigest digest) ->
                                 digestReceived(state, epoch, digest);
                         case CheckpointArrived arrived -> arrived(state, arrived);
+                        case DiskWritesArrived(long epoch) -> writesArrived(state, epoch);
+                        case DisksCommitted(long epoch) -> disksCommitted(state, epoch);
                         case Applied(long epoch) -> applied(state, epoch);
                         case Rehearsed(long epoch) -> rehearsed(state, epoch);
                         case RehearsalFailed(String reason) when state instanceof Rehearsing ->
@@ -155,6 +176,9 @@ public final class SecondaryMachine {
                     FromPrimary _,
                     DigestReceived _,
                     CheckpointArrived _,
+                    DiskWritesArrived _,
+                    DisksCommitted _,
+                    DisksFailed _,
                     Applied _,
                     Rehearsed _,
                     RehearsalFailed _,
@@ -185,6 +209,9 @@ public final class SecondaryMachine {
                     FromPrimary _,
                     DigestReceived _,
                     CheckpointArrived _,
+                    DiskWritesArrived _,
+                    DisksCommitted _,
+                    DisksFailed _,
                     Applied _,
                     Rehearsed _,
                     RehearsalFailed _,
@@ -207,6 +234,9 @@ public final class SecondaryMachine {
                     FromPrimary _,
                     DigestReceived _,
                     CheckpointArrived _,
+                    DiskWritesArrived _,
+                    DisksCommitted _,
+                    DisksFailed _,
                     Applied _,
                     Rehearsed _,
                     RehearsalFailed _,
@@ -231,24 +261,30 @@ public final class SecondaryMachine {
         return new Step(new Awaiting(0), new Send(0, new ToPrimary.CheckpointReady()));
     }
 
-    private static Step received(SecondaryState state, long epoch, ToSecondary message) {
+    private Step received(SecondaryState state, long epoch, ToSecondary message) {
         return switch (state) {
             case Awaiting(long current)
                     when message instanceof ToSecondary.CheckpointRequest && epoch == current ->
                     new Step(
                             new Receiving(
-                                    current, new Announcement.Silent(), new Arrival.Travelling()),
+                                    current,
+                                    new Announcement.Silent(),
+                                    new Arrival.Travelling(),
+                                    writesAtFirst),
                             new Send(current, new ToPrimary.CheckpointReply()));
-            case Receiving(long current, Announcement.Silent _, Arrival arrival)
+            case Receiving(long current, Announcement.Silent _, Arrival arrival, DiskWrites writes)
                     when message instanceof ToSecondary.VmstateSend && epoch == current ->
-                    new Step(new Receiving(current, new Announcement.Begun(), arrival));
-            case Receiving(long current, Announcement.Begun _, Arrival arrival)
+                    new Step(new Receiving(current, new Announcement.Begun(), arrival, writes));
+            case Receiving(long current, Announcement.Begun _, Arrival arrival, DiskWrites writes)
                     when message instanceof ToSecondary.VmstateSize(long stateBytes)
                             && epoch == current ->
-                    new Step(new Receiving(current, new Announcement.Sized(stateBytes), arrival));
+                    new Step(
+                            new Receiving(
+                                    current, new Announcement.Sized(stateBytes), arrival, writes));
             case Preparing _,
                     Awaiting _,
                     Receiving _,
+                    Committing _,
                     Applying _,
                     Rehearsing _,
                     Claiming _,
@@ -270,7 +306,8 @@ public final class SecondaryMachine {
                         Receiving(
                                 long current,
                                 Announcement.Sized(long stateBytes),
-                                Arrival arrival))
+                                Arrival arrival,
+                                DiskWrites writes))
                 || epoch != current) {
             throw new ProtocolException(
                     "control connection",
@@ -280,13 +317,18 @@ public final class SecondaryMachine {
                     "digest of epoch " + epoch);
         }
         return commitIfWhole(
-                new Receiving(current, new Announcement.Complete(stateBytes, digest), arrival));
+                new Receiving(
+                        current, new Announcement.Complete(stateBytes, digest), arrival, writes));
     }
 
     private static Step arrived(SecondaryState state, CheckpointArrived event) {
         if (!(state
                         instanceof
-                        Receiving(long current, Announcement announcement, Arrival.Travelling _))
+                        Receiving(
+                                long current,
+                                Announcement announcement,
+                                Arrival.Travelling _,
+                                DiskWrites writes))
                 || event.epoch() != current) {
             throw new ProtocolException(
                     "bulk stream",
@@ -299,7 +341,29 @@ public final class SecondaryMachine {
                 new Receiving(
                         current,
                         announcement,
-                        new Arrival.Whole(event.stateBytes(), event.digest())));
+                        new Arrival.Whole(event.stateBytes(), event.digest()),
+                        writes));
+    }
+
+    private static Step writesArrived(SecondaryState state, long epoch) {
+        if (!(state
+                        instanceof
+                        Receiving(
+                                long current,
+                                Announcement announcement,
+                                Arrival arrival,
+                                DiskWrites writes))
+                || epoch != current
+                || writes != DiskWrites.TRAVELLING) {
+            throw new ProtocolException(
+                    "disk stream",
+                    ProtocolException.OFFSET_UNKNOWN,
+                    "boundary order",
+                    "one boundary of each checkpoint that was requested; the session is in "
+                            + state,
+                    "the end of the disk writes of epoch " + epoch);
+        }
+        return commitIfWhole(new Receiving(current, announcement, arrival, DiskWrites.WHOLE));
     }
 
     private static Step commitIfWhole(Receiving state) {
@@ -326,10 +390,20 @@ public final class SecondaryMachine {
                     "the announced " + announcedBytes,
                     Long.toString(arrivedBytes));
         }
+        return switch (state.writes()) {
+            case TRAVELLING -> new Step(state);
+            case WHOLE -> new Step(new Committing(state.epoch()), new CommitDisks(state.epoch()));
+        };
+    }
+
+    private static Step disksCommitted(SecondaryState state, long epoch) {
+        if (!(state instanceof Committing(long current)) || current != epoch) {
+            throw unexpected(state, new DisksCommitted(epoch));
+        }
         return new Step(
-                new Applying(state.epoch()),
-                new Send(state.epoch(), new ToPrimary.VmstateReceived()),
-                new Apply(state.epoch()));
+                new Applying(epoch),
+                new Send(epoch, new ToPrimary.VmstateReceived()),
+                new Apply(epoch));
     }
 
     private static Step applied(SecondaryState state, long epoch) {
@@ -340,7 +414,9 @@ public final class SecondaryMachine {
     }
 
     private static Step rehearsed(SecondaryState state, long epoch) {
-        if (epoch != state.committed() || state instanceof Applying) {
+        if (epoch != state.committed()
+                || state instanceof Committing
+                || state instanceof Applying) {
             throw unexpected(state, new Rehearsed(epoch));
         }
         return state instanceof Rehearsing

@@ -5,6 +5,7 @@ import holdfast.engine.port.Arbiter;
 import holdfast.engine.port.Clock;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.InboundFrames;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.SecondaryLink;
 import holdfast.engine.port.Standby;
 import holdfast.wire.ProtocolException;
@@ -22,15 +23,18 @@ import java.util.function.Supplier;
  */
 public final class SecondarySession {
     /**
-     * What a session drives. The session closes the standby and the link.
+     * What a session drives. The session closes the standby, the disks and the link.
      *
      * @param prepareStandby starts the standby; its replica must read as zeroes
+     * @param disks what the link's own thread gives disk writes to; its {@code boundary} is posted
+     *     as {@link SecondaryEvent.DiskWritesArrived} by whoever calls it
      * @param bulk where checkpoints come from
      * @param inbound gives the frames toward the guest that came in after an epoch and forgets the
      *     older ones
      */
     public record Ports(
             Supplier<Standby> prepareStandby,
+            ReplicaDisks disks,
             Bulk bulk,
             Inbound inbound,
             SecondaryLink link,
@@ -62,7 +66,7 @@ public final class SecondarySession {
     private final long generation;
     private final Ports ports;
     private final Consumer<SecondaryEvent> post;
-    private final SecondaryMachine machine = new SecondaryMachine();
+    private final SecondaryMachine machine;
     private final ArrayDeque<SecondaryEvent> followUps = new ArrayDeque<>();
     private Optional<Standby> standby = Optional.empty();
     private Optional<CheckpointReceiver> receiver = Optional.empty();
@@ -72,13 +76,19 @@ public final class SecondarySession {
     /**
      * @param domain the domain's name
      * @param generation the primary's; the survivor's is larger
+     * @param writesAtFirst as for {@link SecondaryMachine}
      */
     public SecondarySession(
-            String domain, long generation, Ports ports, Consumer<SecondaryEvent> post) {
+            String domain,
+            long generation,
+            SecondaryState.DiskWrites writesAtFirst,
+            Ports ports,
+            Consumer<SecondaryEvent> post) {
         this.domain = domain;
         this.generation = generation;
         this.ports = ports;
         this.post = post;
+        this.machine = new SecondaryMachine(writesAtFirst);
     }
 
     public SecondaryState state() {
@@ -127,9 +137,10 @@ public final class SecondarySession {
         switch (effect) {
             case SecondaryEffect.PrepareStandby _ -> prepareStandby();
             case SecondaryEffect.Send(long epoch, var message) -> ports.link().send(epoch, message);
+            case SecondaryEffect.CommitDisks(long epoch) -> commitDisks(epoch);
             case SecondaryEffect.Apply(long epoch) -> apply(epoch);
             case SecondaryEffect.Rehearse(long epoch) -> rehearse(epoch);
-            case SecondaryEffect.DiscardPartial _ -> receiver.ifPresent(CheckpointReceiver::stop);
+            case SecondaryEffect.DiscardPartial _ -> discardPartial();
             case SecondaryEffect.AskArbiter _ ->
                     ports.arbiter()
                             .ask(
@@ -160,12 +171,42 @@ public final class SecondarySession {
     }
 
     /**
+     * Runs to its end before the next event is looked at: what a lost peer finds is either not
+     * committed or is.
+     */
+    private void commitDisks(long epoch) {
+        try {
+            ports.disks().commit(epoch);
+            followUps.add(new SecondaryEvent.DisksCommitted(epoch));
+        } catch (ReplicationException e) {
+            followUps.add(
+                    new SecondaryEvent.DisksFailed(
+                            "the disk writes of epoch "
+                                    + epoch
+                                    + " cannot be kept: "
+                                    + e.getMessage()));
+        }
+    }
+
+    /**
      * Runs to its end before the next event is looked at: a replica is never left half way between
      * two epochs by a lost peer.
      */
     private void apply(long epoch) {
         long start = ports.clock().nanos();
-        long pages = receiver.orElseThrow().apply();
+        long pages;
+        try {
+            ports.disks().apply(epoch);
+            pages = receiver.orElseThrow().apply();
+        } catch (ReplicationException e) {
+            followUps.add(
+                    new SecondaryEvent.DisksFailed(
+                            "the disk writes of epoch "
+                                    + epoch
+                                    + " are kept but do not reach the image: "
+                                    + e.getMessage()));
+            return;
+        }
         ports.inbound().committed(epoch);
         ports.observer().applied(epoch, pages, ports.clock().nanos() - start);
         followUps.add(new SecondaryEvent.Applied(epoch));
@@ -181,9 +222,16 @@ public final class SecondarySession {
         }
     }
 
+    private void discardPartial() {
+        receiver.ifPresent(CheckpointReceiver::stop);
+        attempt("forgetting uncommitted disk writes", ports.disks()::discardPartial);
+    }
+
     private void takeOver(long epoch) {
         CheckpointReceiver committed = receiver.orElseThrow();
         try {
+            ports.disks().discardPartial();
+            ports.disks().settle();
             survivor =
                     Optional.of(
                             standby.orElseThrow()
@@ -206,8 +254,11 @@ public final class SecondarySession {
             // A finished session never takes over: the primary may know before the standby is gone.
             attempt("telling the primary", () -> ports.link().discarded(reason));
         }
+        // A reader may wait for room: it must see that there is none to come.
+        attempt("forgetting uncommitted disk writes", ports.disks()::discardPartial);
         // The link joins its readers: only then may what they write to be freed.
         attempt("closing the link", ports.link()::close);
+        attempt("closing the replica's disks", ports.disks()::close);
         attempt(
                 "freeing the checkpoint buffer",
                 () -> receiver.ifPresent(CheckpointReceiver::close));

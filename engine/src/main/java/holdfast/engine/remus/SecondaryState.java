@@ -6,9 +6,10 @@ import holdfast.engine.memory.CheckpointDigest;
  * Where a secondary's session stands.
  *
  * <pre>
- * Preparing ──StandbyReady──► Awaiting(0) ─REQUEST─► Receiving(0) ──all announced, all arrived, digests equal──► Applying(0)
- *                                 ▲                                      = commit, VMSTATE_RECEIVED                 │
- *                                 └───────────────────────────────── VMSTATE_LOADED ◄──────────────────────────────┘
+ * Preparing ──StandbyReady──► Awaiting(0) ─REQUEST─► Receiving(0) ──all announced, all arrived, digests equal──► Committing(0)
+ *                                 ▲                                                                                │ DisksCommitted
+ *                                 │                                                                                │ = commit, VMSTATE_RECEIVED
+ *                                 └──────────────────────── VMSTATE_LOADED ◄──────────────────────────────── Applying(0)
  * committed ──operator──► Claiming ──PrimaryStoodDown──► TakingOver
  * any of them ──peer lost──► Deciding ──GO_ON──► TakingOver ──► Finished(Survived)
  * </pre>
@@ -44,6 +45,14 @@ public sealed interface SecondaryState {
         record Whole(long stateBytes, CheckpointDigest digest) implements Arrival {}
     }
 
+    /** How far the disk writes of the running checkpoint are. */
+    enum DiskWrites {
+        /** Their end was not read yet. */
+        TRAVELLING,
+        /** All of them were given to the replica's disks; also where there are no disks. */
+        WHOLE
+    }
+
     /** The standby is being started. */
     record Preparing() implements SecondaryState {
         @Override
@@ -64,8 +73,18 @@ public sealed interface SecondaryState {
     }
 
     /** The checkpoint of {@code epoch} comes in. */
-    record Receiving(long epoch, Announcement announcement, Arrival arrival)
+    record Receiving(long epoch, Announcement announcement, Arrival arrival, DiskWrites writes)
             implements SecondaryState {
+        @Override
+        public long committed() {
+            return epoch - 1;
+        }
+    }
+
+    /**
+     * All of {@code epoch} is here and is what was sent; its disk writes are being made durable.
+     */
+    record Committing(long epoch) implements SecondaryState {
         @Override
         public long committed() {
             return epoch - 1;

@@ -54,6 +54,7 @@ class PrimaryMachineTest {
                 run(
                         new PrimaryState.Starting(),
                         from(0, new ToPrimary.CheckpointReady()),
+                        new PrimaryEvent.DisksSynchronised(),
                         new PrimaryEvent.RoundSent(0, 10_000),
                         new PrimaryEvent.RoundCopied(0, 10_000, 900),
                         new PrimaryEvent.RoundSent(1, 900),
@@ -62,6 +63,7 @@ class PrimaryMachineTest {
         assertThat(state).isEqualTo(new PrimaryState.Requested(0, PrimaryState.Interval.ELAPSED));
         assertThat(effects)
                 .containsExactly(
+                        new PrimaryEffect.SynchroniseDisks(),
                         new PrimaryEffect.CopyRound(0),
                         new PrimaryEffect.StartRoundDeadline(0),
                         new PrimaryEffect.CollectDirty(0, 10_000),
@@ -302,6 +304,26 @@ class PrimaryMachineTest {
     }
 
     @Test
+    void memoryIsCopiedOnlyWhenTheDisksAreInSync() {
+        PrimaryState synchronising =
+                run(new PrimaryState.Starting(), from(0, new ToPrimary.CheckpointReady()));
+        assertThat(synchronising).isEqualTo(new PrimaryState.Synchronising());
+        assertThat(effects).containsExactly(new PrimaryEffect.SynchroniseDisks());
+        assertThat(run(synchronising, new PrimaryEvent.LiveStageOverdue(-1)))
+                .as("a first copy takes as long as it takes")
+                .isEqualTo(synchronising);
+        assertThat(run(synchronising, new PrimaryEvent.DisksSynchronised()))
+                .isEqualTo(new PrimaryState.Copying(0, 0));
+    }
+
+    @ParameterizedTest
+    @MethodSource("protecting")
+    void disksThatDoNotReachTheSecondaryEndProtectionInOrder(PrimaryState state) {
+        assertThat(run(state, new PrimaryEvent.DisksFailed("the job ended")))
+                .isEqualTo(new PrimaryState.Dismissing(state.epoch(), "the job ended"));
+    }
+
+    @Test
     void theDeadlineOfACheckpointIsNotThatOfADismissal() {
         PrimaryState dismissing = new PrimaryState.Dismissing(5, "unprotect");
         assertThat(run(dismissing, new PrimaryEvent.CheckpointOverdue(5))).isEqualTo(dismissing);
@@ -312,6 +334,7 @@ class PrimaryMachineTest {
     static Stream<PrimaryState> uncommitted() {
         return Stream.of(
                 new PrimaryState.Starting(),
+                new PrimaryState.Synchronising(),
                 new PrimaryState.Copying(1, 10),
                 new PrimaryState.Requested(0, PrimaryState.Interval.ELAPSED),
                 new PrimaryState.Granted(0, 1),
@@ -331,6 +354,7 @@ class PrimaryMachineTest {
     static Stream<PrimaryState> protecting() {
         return Stream.of(
                 new PrimaryState.Starting(),
+                new PrimaryState.Synchronising(),
                 new PrimaryState.Copying(1, 10),
                 new PrimaryState.Requested(5, PrimaryState.Interval.RUNNING),
                 new PrimaryState.Granted(5, 0),

@@ -11,6 +11,7 @@ import holdfast.engine.memory.PfnSet;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.ForwardedDisks;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
 import holdfast.engine.port.PrimaryLink;
@@ -29,6 +30,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /** What a primary does when something breaks in the middle of a checkpoint. */
 class PrimarySessionFaultsTest {
@@ -38,6 +40,7 @@ class PrimarySessionFaultsTest {
     private final ArrayDeque<PrimaryEvent> posted = new ArrayDeque<>();
     private final Guest guest = new Guest();
     private final Tracker tracker = new Tracker();
+    private final Disks disks = new Disks();
     private Optional<PrimaryOutcome> outcome = Optional.empty();
     private OutputGate gate = OutputGate.open();
     private long capturedPages = -1;
@@ -48,6 +51,7 @@ class PrimarySessionFaultsTest {
                             guest,
                             guest,
                             tracker,
+                            disks,
                             () -> gate,
                             new Link(),
                             new NoArbiter(),
@@ -88,6 +92,62 @@ class PrimarySessionFaultsTest {
                 .extracting(ended -> ((PrimaryOutcome.DomainEnded) ended).ending())
                 .isEqualTo(PrimaryOutcome.Ending.SHUT_DOWN);
         assertThat(said).contains("dismiss").doesNotContain("domainDied");
+    }
+
+    /** Disks that are in sync at once. */
+    private final class Disks implements ForwardedDisks {
+        private Runnable closing = () -> {};
+        private Consumer<String> failed = _ -> {};
+
+        @Override
+        public void synchronise(Runnable synchronised, Consumer<String> failed) {
+            this.failed = failed;
+            said.add("synchronise");
+            synchronised.run();
+        }
+
+        @Override
+        public void closeEpoch(long epoch) {
+            closing.run();
+            said.add("boundary " + epoch);
+        }
+
+        @Override
+        public void close() {
+            said.add("disks closed");
+        }
+    }
+
+    @Test
+    void theEpochOfDiskWritesIsClosedOnceHoweverOftenTheCheckpointFails() {
+        tracker.fault =
+                () -> {
+                    throw new HypervisorException("collect", "not now");
+                };
+        untilTheFirstCheckpoint();
+        assertThat(session.state()).isEqualTo(new PrimaryState.Granted(0, 1));
+        assertThat(said).doesNotContain("boundary 0");
+        tracker.fault = () -> {};
+        handle(new PrimaryEvent.IntervalElapsed(0));
+
+        assertThat(session.state()).isInstanceOf(PrimaryState.Sending.class);
+        assertThat(said).containsOnlyOnce("boundary 0");
+    }
+
+    @Test
+    void aCheckpointWithoutItsDiskWritesIsNone() {
+        disks.closing =
+                () -> {
+                    throw new HypervisorException("blockdev-mirror", "the job has ended");
+                };
+        untilTheFirstCheckpoint();
+
+        assertThat(session.state()).isEqualTo(new PrimaryState.Granted(0, 1));
+        disks.failed.accept("the job has ended");
+        handle(new PrimaryEvent.IntervalElapsed(0));
+        assertThat(session.state()).isInstanceOf(PrimaryState.Dismissing.class);
+        handle(new PrimaryEvent.Dismissed());
+        assertThat(said).contains("disks closed");
     }
 
     /** A gate that fails because QEMU is gone, or for a reason of its own. */

@@ -7,6 +7,7 @@ import holdfast.engine.memory.CheckpointDigest;
 import holdfast.engine.port.Arbiter;
 import holdfast.engine.remus.SecondaryState.Announcement;
 import holdfast.engine.remus.SecondaryState.Arrival;
+import holdfast.engine.remus.SecondaryState.DiskWrites;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.colo.ToPrimary;
 import holdfast.wire.colo.ToSecondary;
@@ -21,7 +22,7 @@ import java.util.stream.Stream;
 
 class SecondaryMachineTest {
     private static final CheckpointDigest DIGEST = new CheckpointDigest(4096, 7);
-    private final SecondaryMachine machine = new SecondaryMachine();
+    private final SecondaryMachine machine = new SecondaryMachine(DiskWrites.TRAVELLING);
     private final List<SecondaryEffect> effects = new ArrayList<>();
 
     private SecondaryState run(SecondaryState from, SecondaryEvent... events) {
@@ -46,17 +47,23 @@ class SecondaryMachineTest {
     };
     private static final SecondaryEvent ARRIVED =
             new SecondaryEvent.CheckpointArrived(3, 500, DIGEST);
+    private static final SecondaryEvent WRITTEN = new SecondaryEvent.DiskWritesArrived(3);
 
     static Stream<List<SecondaryEvent>> orders() {
-        // The bulk stream is not ordered against the control connection: its end may come in
-        // anywhere after the request.
+        // Neither the bulk stream nor the disk stream is ordered against the control connection:
+        // their ends may come in anywhere after the request.
         return Stream.of(1, 2, 3, 4)
-                .map(
-                        place -> {
-                            List<SecondaryEvent> events = new ArrayList<>(List.of(ANNOUNCED));
-                            events.add(place, ARRIVED);
-                            return events;
-                        });
+                .flatMap(
+                        place ->
+                                Stream.of(1, 2, 3, 4, 5)
+                                        .map(
+                                                writes -> {
+                                                    List<SecondaryEvent> events =
+                                                            new ArrayList<>(List.of(ANNOUNCED));
+                                                    events.add(place, ARRIVED);
+                                                    events.add(writes, WRITTEN);
+                                                    return events;
+                                                }));
     }
 
     @ParameterizedTest
@@ -66,15 +73,60 @@ class SecondaryMachineTest {
         SecondaryState state =
                 run(new SecondaryState.Awaiting(3), events.toArray(SecondaryEvent[]::new));
 
+        assertThat(state).isEqualTo(new SecondaryState.Committing(3));
+        assertThat(state.committed()).isEqualTo(2);
+        state = run(state, new SecondaryEvent.DisksCommitted(3));
         assertThat(state).isEqualTo(new SecondaryState.Applying(3));
         assertThat(state.committed()).isEqualTo(3);
         assertThat(effects)
                 .containsExactly(
                         new SecondaryEffect.Send(3, new ToPrimary.CheckpointReply()),
+                        new SecondaryEffect.CommitDisks(3),
                         new SecondaryEffect.Send(3, new ToPrimary.VmstateReceived()),
                         new SecondaryEffect.Apply(3));
         assertThat(run(state, new SecondaryEvent.Applied(3)))
                 .isEqualTo(new SecondaryState.Awaiting(4));
+    }
+
+    @Test
+    void aDomainWithoutDisksWaitsForNoDiskWrites() {
+        SecondaryMachine diskless = new SecondaryMachine(DiskWrites.WHOLE);
+        SecondaryState state = new SecondaryState.Awaiting(3);
+        for (SecondaryEvent event : ANNOUNCED) {
+            state = diskless.step(state, event).state();
+        }
+        assertThat(diskless.step(state, ARRIVED).state())
+                .isEqualTo(new SecondaryState.Committing(3));
+    }
+
+    @Test
+    void aSecondBoundaryOfOneCheckpointIsAViolation() {
+        SecondaryState written = run(new SecondaryState.Awaiting(3), ANNOUNCED[0], WRITTEN);
+        assertThatThrownBy(() -> machine.step(written, WRITTEN))
+                .isInstanceOf(ProtocolException.class)
+                .hasMessageContaining("boundary");
+        assertThatThrownBy(() -> machine.step(new SecondaryState.Awaiting(3), WRITTEN))
+                .isInstanceOf(ProtocolException.class);
+    }
+
+    @Test
+    void diskWritesThatCannotBeKeptEndProtectionBeforeAnybodyReliesOnThem() {
+        SecondaryState committing = new SecondaryState.Committing(3);
+        assertThat(run(committing, new SecondaryEvent.DisksFailed("no space left")))
+                .isEqualTo(
+                        new SecondaryState.Finished(
+                                2, new SecondaryOutcome.Discarded("no space left")));
+        assertThat(effects)
+                .containsExactly(
+                        new SecondaryEffect.Finish(
+                                new SecondaryOutcome.Discarded("no space left")));
+    }
+
+    @Test
+    void aDiskThatFailsAfterThePrimaryIsLostDoesNotLoseTheCommittedEpoch() {
+        SecondaryState deciding = new SecondaryState.Deciding(3, "silence");
+        assertThat(run(deciding, new SecondaryEvent.DisksFailed("no space left")))
+                .isEqualTo(deciding);
     }
 
     @Test
@@ -220,7 +272,10 @@ class SecondaryMachineTest {
                 .isInstanceOf(ProtocolException.class);
         SecondaryState requested =
                 new SecondaryState.Receiving(
-                        3, new Announcement.Silent(), new Arrival.Travelling());
+                        3,
+                        new Announcement.Silent(),
+                        new Arrival.Travelling(),
+                        DiskWrites.TRAVELLING);
         assertThatThrownBy(
                         () -> machine.step(requested, from(3, new ToSecondary.CheckpointRequest())))
                 .isInstanceOf(ProtocolException.class);

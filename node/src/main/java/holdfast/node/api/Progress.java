@@ -3,8 +3,8 @@ package holdfast.node.api;
 /**
  * How far a long operation is.
  *
- * @param stage what is done now: {@code preparing}, {@code copying} (live rounds), {@code
- *     first-checkpoint}, {@code saving}, {@code loading}
+ * @param stage what is done now: {@code preparing}, {@code copying-disks}, {@code copying} (live
+ *     rounds of memory), {@code first-checkpoint}, {@code saving}, {@code loading}
  * @param round round of the live stage, from 0; 0 elsewhere
  * @param doneBytes bytes of this stage that are done
  * @param totalBytes bytes of this stage, or 0 while unknown

@@ -34,6 +34,7 @@ import java.util.List;
  * @param backPressureMillis for how long the last checkpoint was due but not granted, because the
  *     secondary was still busy
  * @param checkpointFailures checkpoints that failed on the primary and were tried again
+ * @param replication of its disks; null where the guest writes to none
  */
 public record ProtectionStatus(
         String state,
@@ -59,7 +60,8 @@ public record ProtectionStatus(
         long heldBytesMax,
         long framesDropped,
         long backPressureMillis,
-        long checkpointFailures) {
+        long checkpointFailures,
+        DiskReplication replication) {
     /** Checkpoints that percentiles look back over. */
     public static final int SAMPLES_MAX = 4096;
 
@@ -87,7 +89,7 @@ public record ProtectionStatus(
      * @param state to save the device state
      * @param output to close the epoch of output
      * @param track to collect the dirty pages
-     * @param copy to copy them aside
+     * @param copy to copy them aside and to close the epoch of disk writes
      * @param resume until the virtual CPUs ran again
      */
     public record PauseStages(

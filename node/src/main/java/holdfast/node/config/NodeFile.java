@@ -18,6 +18,8 @@ import java.util.Optional;
  * @param port TCP port there, 1 to 65,535
  * @param stateDirectory where domains are remembered; the command line's choice unless given
  * @param ramDirectory where guest memory lies
+ * @param replicaDirectory where replicas of disks lie, {@code DOMAIN/diskN.raw}; where the domain's
+ *     description says unless given
  * @param heartbeatMillis default for {@link RemusRequest#heartbeatMillis}
  * @param deadlineMillis default for {@link RemusRequest#deadlineMillis}
  * @param reprotect whether the node looks by itself for another one when protection was lost
@@ -28,6 +30,7 @@ public record NodeFile(
         int port,
         Optional<Path> stateDirectory,
         Path ramDirectory,
+        Optional<Path> replicaDirectory,
         int heartbeatMillis,
         int deadlineMillis,
         boolean reprotect) {
@@ -37,6 +40,7 @@ public record NodeFile(
                     "listen",
                     "stateDirectory",
                     "ramDirectory",
+                    "replicaDirectory",
                     "heartbeatMillis",
                     "deadlineMillis",
                     "reprotect");
@@ -100,6 +104,7 @@ public record NodeFile(
                         .orElse(new Listen("0.0.0.0", RemusRequest.PORT_DEFAULT));
         Optional<Path> state = keys.path("stateDirectory", base);
         Path ram = keys.path("ramDirectory", base).orElse(Path.of("/dev/shm"));
+        Optional<Path> replicas = keys.path("replicaDirectory", base);
         int heartbeat =
                 keys.integer(
                         "heartbeatMillis",
@@ -115,16 +120,26 @@ public record NodeFile(
         boolean reprotect = keys.truth("reprotect", true);
         mistakes.throwIfAny();
         return new NodeFile(
-                name, listen.host(), listen.port(), state, ram, heartbeat, deadline, reprotect);
+                name,
+                listen.host(),
+                listen.port(),
+                state,
+                ram,
+                replicas,
+                heartbeat,
+                deadline,
+                reprotect);
     }
 
     /**
      * These settings, with what the command line says in their place.
      *
      * @param listen {@code host:port}
+     * @param replicas absolute
      * @throws ConfigException where that is wrong
      */
-    public NodeFile with(Optional<String> otherName, Optional<String> listen) {
+    public NodeFile with(
+            Optional<String> otherName, Optional<String> listen, Optional<Path> replicas) {
         Listen where = listen.map(NodeFile::listenOption).orElse(new Listen(host, port));
         return new NodeFile(
                 otherName.orElse(name),
@@ -132,6 +147,7 @@ public record NodeFile(
                 where.port(),
                 stateDirectory,
                 ramDirectory,
+                replicas.or(() -> replicaDirectory),
                 heartbeatMillis,
                 deadlineMillis,
                 reprotect);

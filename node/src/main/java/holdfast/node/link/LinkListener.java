@@ -1,7 +1,6 @@
 package holdfast.node.link;
 
 import holdfast.wire.ProtocolException;
-import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.LinkMessage.Hello;
 import holdfast.wire.link.RefusalReason;
@@ -161,7 +160,7 @@ public final class LinkListener implements AutoCloseable {
         }
         return switch (hello.kind()) {
             case CONTROL -> control(channel, hello, address);
-            case BULK, INBOUND -> data(channel, hello);
+            case BULK, INBOUND, DISK -> data(channel, hello);
             case INQUIRY -> inquiry(channel, hello);
         };
     }
@@ -232,6 +231,7 @@ public final class LinkListener implements AutoCloseable {
                             session,
                             accepted.post(),
                             accepted.inbound(),
+                            accepted.disks(),
                             () -> sessions.remove(id));
             if (sessions.putIfAbsent(id, link) != null) {
                 throw new IOException("session " + id + " is open already");
@@ -260,9 +260,12 @@ public final class LinkListener implements AutoCloseable {
         TcpSecondaryLink link = sessions.get(hello.session());
         boolean attached =
                 link != null
-                        && (hello.kind() == ConnectionKind.BULK
-                                ? link.attachBulk(channel)
-                                : link.attachInbound(channel));
+                        && switch (hello.kind()) {
+                            case BULK -> link.attachBulk(channel);
+                            case INBOUND -> link.attachInbound(channel);
+                            case DISK -> link.attachDisk(channel);
+                            case CONTROL, INQUIRY -> false;
+                        };
         if (!attached) {
             return refuse(
                     channel,

@@ -1,5 +1,6 @@
 package holdfast.node.link;
 
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.remus.SecondaryEvent;
 import holdfast.wire.link.LinkMessage;
 
@@ -18,12 +19,14 @@ public interface SessionAccepter {
          *
          * @param post where the link's events go; may be called before {@code opened}
          * @param inbound where frames toward the guest go
+         * @param disks where disk writes go; empty where the session has no disks
          * @param opened gets the link once SESSION_ACCEPTED is sent; owns it from then on
          * @param failed called instead of {@code opened} when the primary went away meanwhile
          */
         record Accepted(
                 Consumer<SecondaryEvent> post,
                 InboundSink inbound,
+                Optional<ReplicaDisks> disks,
                 Consumer<TcpSecondaryLink> opened,
                 Consumer<String> failed)
                 implements Decision {}

@@ -24,10 +24,19 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
-/** A primary's three connections to its secondary. Heartbeats run from {@link #open} on. */
+/**
+ * A primary's connections to its secondary: three, and one more where disks are replicated.
+ * Heartbeats run from {@link #open} on.
+ */
 public final class TcpPrimaryLink implements PrimaryLink {
     private static final Logger LOG = LoggerFactory.getLogger(TcpPrimaryLink.class);
     private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    /**
+     * A secondary that lives but takes in no disk writes for so long has a disk that hangs. Shorter
+     * than the monitor's own limit, which a guest that waits for its disk would run into.
+     */
+    private static final long DISK_STALL_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     private final LinkMessage.Welcome peer;
     private final Consumer<PrimaryEvent> post;
@@ -36,6 +45,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
     private final Optional<BulkTee> tee;
     private final BulkSender sender;
     private final InboundSender inbound;
+    private final Optional<DiskStream> disks;
     private volatile boolean dismissed;
     private volatile String closing = "the session is over";
 
@@ -76,13 +86,32 @@ public final class TcpPrimaryLink implements PrimaryLink {
                         Handshake.open(address, self, ConnectionKind.INBOUND, session.session())
                                 .channel();
                 try {
-                    TcpPrimaryLink link =
-                            new TcpPrimaryLink(control, bulk, inbound, session, post, tee);
-                    link.control.start();
-                    link.sender.start();
-                    link.inbound.start();
-                    return link;
-                } catch (IOException | RuntimeException e) {
+                    Optional<SocketChannel> disk =
+                            session.disks().isEmpty()
+                                    ? Optional.empty()
+                                    : Optional.of(
+                                            Handshake.open(
+                                                            address,
+                                                            self,
+                                                            ConnectionKind.DISK,
+                                                            session.session())
+                                                    .channel());
+                    try {
+                        TcpPrimaryLink link =
+                                new TcpPrimaryLink(
+                                        control, bulk, inbound, disk, session, post, tee);
+                        link.control.start();
+                        link.sender.start();
+                        link.inbound.start();
+                        link.disks.ifPresent(DiskStream::start);
+                        return link;
+                    } catch (IOException | RuntimeException | OutOfMemoryError e) {
+                        if (disk.isPresent()) {
+                            disk.get().close();
+                        }
+                        throw e;
+                    }
+                } catch (IOException | RuntimeException | OutOfMemoryError e) {
                     inbound.close();
                     throw e;
                 }
@@ -124,6 +153,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
             Handshake.Opened control,
             SocketChannel bulk,
             SocketChannel inbound,
+            Optional<SocketChannel> disk,
             LinkMessage.OpenSession session,
             Consumer<PrimaryEvent> post,
             Optional<Path> teePath)
@@ -144,6 +174,14 @@ public final class TcpPrimaryLink implements PrimaryLink {
                         new Listener());
         this.sender = new BulkSender(peer.nodeName(), this::bulkBroken);
         this.inbound = new InboundSender(inbound, peer.nodeName());
+        this.disks =
+                disk.map(
+                        channel ->
+                                new DiskStream(
+                                        channel,
+                                        peer.nodeName(),
+                                        DISK_STALL_NANOS,
+                                        this::diskBroken));
     }
 
     /** Who answered. */
@@ -169,6 +207,11 @@ public final class TcpPrimaryLink implements PrimaryLink {
      */
     public void sendInbound(long epoch, int nic, int vnetHeaderBytes, ByteBuffer frame) {
         inbound.send(epoch, nic, vnetHeaderBytes, frame);
+    }
+
+    /** Where disk writes go; present where the session has disks. */
+    public Optional<DiskStream> disks() {
+        return disks;
     }
 
     /** Inbound frames that were not sent for want of room. */
@@ -201,6 +244,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
     public void dismiss(String reason) {
         dismissed = true;
         closing = reason;
+        disks.ifPresent(DiskStream::discard);
         control.send(new LinkMessage.Dismiss(LinkMessage.clip(reason)));
     }
 
@@ -222,6 +266,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
     @Override
     public void close() {
         sender.expectEnd();
+        disks.ifPresent(DiskStream::discard);
         try {
             control.close(closing);
         } finally {
@@ -240,6 +285,9 @@ public final class TcpPrimaryLink implements PrimaryLink {
             sender.join(JOIN_NANOS);
             bulk.close();
             inbound.close(JOIN_NANOS);
+            if (disks.isPresent()) {
+                disks.get().close(JOIN_NANOS);
+            }
         } catch (IOException e) {
             LOG.debug("event=link-close peer={} reason=\"{}\"", peer.nodeName(), e.getMessage());
         }
@@ -252,6 +300,13 @@ public final class TcpPrimaryLink implements PrimaryLink {
                     new PrimaryEvent.SessionFailed(
                             reason + " (node " + peer.nodeName() + " still answers)"));
         }
+    }
+
+    /** As {@link #bulkBroken}; the guest's write that found it out must not wait for the word. */
+    private void diskBroken(String reason) {
+        Thread.ofVirtual()
+                .name("link-disk-ended-" + peer.nodeName())
+                .start(() -> bulkBroken(reason));
     }
 
     private final class Listener implements ControlConnection.Listener {
@@ -276,13 +331,12 @@ public final class TcpPrimaryLink implements PrimaryLink {
                                                         + peer.nodeName()
                                                         + " discarded the replica: "
                                                         + reason));
-                case LinkMessage.Claim(String reason) ->
-                        post.accept(
-                                new PrimaryEvent.PeerTookOver(
-                                        "node "
-                                                + peer.nodeName()
-                                                + " claims the domain: "
-                                                + reason));
+                case LinkMessage.Claim(String reason) -> {
+                    disks.ifPresent(DiskStream::discard);
+                    post.accept(
+                            new PrimaryEvent.PeerTookOver(
+                                    "node " + peer.nodeName() + " claims the domain: " + reason));
+                }
                 default ->
                         violated(
                                 "CONTROL: expected what a secondary says, found "
@@ -292,6 +346,8 @@ public final class TcpPrimaryLink implements PrimaryLink {
 
         @Override
         public void lost(String reason) {
+            // First of all: the guest may wait for a secondary that is not there any more.
+            disks.ifPresent(DiskStream::discard);
             post.accept(new PrimaryEvent.PeerLost(reason));
         }
 

@@ -1,6 +1,8 @@
 package holdfast.node.link;
 
+import holdfast.engine.ReplicationException;
 import holdfast.engine.memory.CheckpointDigest;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.SecondaryLink;
 import holdfast.engine.remus.CheckpointReceiver;
 import holdfast.engine.remus.SecondaryEvent;
@@ -25,7 +27,7 @@ import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
-/** A secondary's end of a link. BULK and INBOUND join it as they come in. */
+/** A secondary's end of a link. BULK, INBOUND and DISK join it as they come in. */
 public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.Bulk {
     private static final Logger LOG = LoggerFactory.getLogger(TcpSecondaryLink.class);
     private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(10);
@@ -33,17 +35,21 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
     private final String peer;
     private final Consumer<SecondaryEvent> post;
     private final InboundSink sink;
+    private final Optional<ReplicaDisks> disks;
     private final Runnable closed;
     private final ControlConnection control;
     private final BulkInput bulk = new BulkInput(this::bulkBroken);
     private Optional<Thread> receiving = Optional.empty();
     private Optional<SocketChannel> inbound = Optional.empty();
     private Optional<Thread> listening = Optional.empty();
+    private Optional<SocketChannel> disk = Optional.empty();
+    private Optional<Thread> writing = Optional.empty();
     private boolean closing;
     private volatile boolean claimed;
     private volatile String goodbye = "the session is over";
 
     /**
+     * @param disks where disk writes go; empty where the session has no disks
      * @param closed called when the link is closed, so that nothing can join it any more
      */
     TcpSecondaryLink(
@@ -52,11 +58,13 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
             LinkMessage.OpenSession session,
             Consumer<SecondaryEvent> post,
             InboundSink sink,
+            Optional<ReplicaDisks> disks,
             Runnable closed)
             throws IOException {
         this.peer = peer;
         this.post = post;
         this.sink = sink;
+        this.disks = disks;
         this.closed = closed;
         this.control =
                 new ControlConnection(
@@ -86,6 +94,21 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
                         .daemon()
                         .start(() -> receiveInbound(channel));
         listening = Optional.of(thread);
+        return true;
+    }
+
+    synchronized boolean attachDisk(SocketChannel channel) {
+        if (closing || disk.isPresent() || disks.isEmpty()) {
+            return false;
+        }
+        disk = Optional.of(channel);
+        ReplicaDisks replica = disks.get();
+        writing =
+                Optional.of(
+                        Thread.ofPlatform()
+                                .name("link-disk-" + peer)
+                                .daemon()
+                                .start(() -> receiveDisk(channel, replica)));
         return true;
     }
 
@@ -140,22 +163,30 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
         Optional<SocketChannel> frames;
         Optional<Thread> reader;
         Optional<Thread> listener;
+        Optional<SocketChannel> written;
+        Optional<Thread> writer;
         synchronized (this) {
             closing = true;
             frames = inbound;
             reader = receiving;
             listener = listening;
+            written = disk;
+            writer = writing;
         }
         try {
             bulk.close();
             if (frames.isPresent()) {
                 frames.get().close();
             }
+            if (written.isPresent()) {
+                written.get().close();
+            }
         } catch (IOException e) {
             LOG.debug("event=link-close peer={} reason=\"{}\"", peer, e.getMessage());
         }
         reader.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
         listener.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
+        writer.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
     }
 
     /**
@@ -168,6 +199,36 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
                     new SecondaryEvent.PeerViolated(
                             "node " + peer + ": " + reason + " while CONTROL still answers"));
         }
+    }
+
+    /** Losing this connection ends the session as losing BULK does. */
+    private void receiveDisk(SocketChannel channel, ReplicaDisks replica) {
+        try {
+            new DiskReceiver(
+                            channel,
+                            replica,
+                            epoch -> post.accept(new SecondaryEvent.DiskWritesArrived(epoch)))
+                    .run();
+        } catch (ProtocolException e) {
+            post.accept(new SecondaryEvent.PeerViolated("node " + peer + ": " + e.getMessage()));
+        } catch (IOException e) {
+            if (!isClosing()) {
+                bulkBroken("the disk connection ended: " + e.getMessage());
+            }
+        } catch (RuntimeException | Error e) {
+            // Whatever it was: without a word the primary would wait for a commit that never comes.
+            if (!isClosing()) {
+                post.accept(
+                        new SecondaryEvent.DisksFailed(
+                                e instanceof ReplicationException
+                                        ? e.getMessage()
+                                        : "disk writes could not be taken in: " + e));
+            }
+        }
+    }
+
+    private synchronized boolean isClosing() {
+        return closing;
     }
 
     /** Losing this connection costs a retransmission after a fail-over, nothing more. */
@@ -197,11 +258,7 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
         } catch (EOFException e) {
             LOG.debug("event=inbound-ended peer={}", peer);
         } catch (IOException | ProtocolException e) {
-            boolean expected;
-            synchronized (this) {
-                expected = closing;
-            }
-            if (!expected) {
+            if (!isClosing()) {
                 LOG.warn(
                         "event=inbound-ended peer={} reason=\"{}\" effect=\"a fail-over waits for"
                                 + " retransmissions\"",

@@ -2,8 +2,10 @@ package holdfast.node.session;
 
 import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.ForwardedDisks;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
+import holdfast.node.link.DiskStream;
 
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -33,6 +35,39 @@ public interface ProtectedGuest {
 
     /** Begins to track; the session ends it. */
     Tracking openTracker();
+
+    /** Disks that are, or are to be, copied to the secondary and followed there. */
+    interface Forwarding extends ForwardedDisks {
+        /** One for each disk, in their order. Any thread. */
+        List<DiskFigures> figures();
+    }
+
+    /** How far a disk is on its way to the secondary. */
+    enum DiskState {
+        /** Nothing of it was sent yet. */
+        WAITING,
+        /** What it holds is being copied. */
+        COPYING,
+        /** It is copied, and every write goes on to the secondary. */
+        IN_SYNC,
+        /** Its writes do not reach the secondary any more. */
+        FAILED
+    }
+
+    /**
+     * @param disk index of the domain's disk
+     * @param doneBytes copied by the first synchronisation
+     * @param totalBytes to be copied by it; grows as the guest writes
+     * @param forwardedBytes written to the secondary by now, zeroes included
+     */
+    record DiskFigures(
+            int disk, DiskState state, long doneBytes, long totalBytes, long forwardedBytes) {}
+
+    /**
+     * Prepares to forward the writes of the disks that the session named; the session begins and
+     * ends it.
+     */
+    Forwarding forwardDisks(DiskStream stream);
 
     /**
      * Begins to hold the running domain's output and to copy its input; the session ends both.

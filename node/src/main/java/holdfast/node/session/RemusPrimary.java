@@ -3,6 +3,7 @@ package holdfast.node.session;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.memory.CheckpointEncoder;
 import holdfast.engine.memory.Encoded;
+import holdfast.engine.port.ForwardedDisks;
 import holdfast.engine.port.OutputGate;
 import holdfast.engine.remus.LivePolicy;
 import holdfast.engine.remus.PrimaryEvent;
@@ -11,6 +12,7 @@ import holdfast.engine.remus.PrimaryOutcome;
 import holdfast.engine.remus.PrimarySession;
 import holdfast.engine.remus.PrimarySettings;
 import holdfast.engine.remus.PrimaryState;
+import holdfast.node.link.DiskStream;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.TcpPrimaryLink;
@@ -71,6 +73,7 @@ public final class RemusPrimary {
     private final Settings settings;
     private final ProtectedGuest.Tracking tracking;
     private final TcpPrimaryLink link;
+    private final Optional<ProtectedGuest.Forwarding> disks;
     private final SessionQueue<PrimaryEvent> queue;
     private final Listener listener;
     private final PrimaryMeters meters = new PrimaryMeters();
@@ -136,6 +139,7 @@ public final class RemusPrimary {
         this.settings = settings;
         this.tracking = tracking;
         this.link = link;
+        this.disks = link.disks().map(guest::forwardDisks);
         this.queue = queue;
         this.listener = listener;
         LinkMessage.OpenSession opening = settings.opening();
@@ -158,6 +162,8 @@ public final class RemusPrimary {
                                 guest.domain(),
                                 guest.memory(),
                                 tracking.tracker(),
+                                disks.map(ForwardedDisks.class::cast)
+                                        .orElseGet(ForwardedDisks::none),
                                 () ->
                                         guest.holdOutput(
                                                 () ->
@@ -249,8 +255,13 @@ public final class RemusPrimary {
                 domain(),
                 state,
                 failure);
-        // A guest that a tracker watches needs somebody who answers the tracker.
-        for (Runnable step : List.<Runnable>of(link::close, tracking.tracker()::close)) {
+        // A guest that a tracker watches needs somebody who answers the tracker; one whose disk
+        // writes are forwarded, somebody who takes them.
+        for (Runnable step :
+                List.<Runnable>of(
+                        link::close,
+                        () -> disks.ifPresent(ForwardedDisks::close),
+                        tracking.tracker()::close)) {
             try {
                 step.run();
             } catch (RuntimeException e) {
@@ -298,6 +309,16 @@ public final class RemusPrimary {
     /** Bytes on the bulk stream by now, a round in the middle included. */
     public long sentBytes() {
         return link.bulkBytes();
+    }
+
+    /** How far the domain's replicated disks are; empty where it has none. */
+    public List<ProtectedGuest.DiskFigures> diskFigures() {
+        return disks.map(ProtectedGuest.Forwarding::figures).orElse(List.of());
+    }
+
+    /** What became of their writes; empty where there are none. */
+    public Optional<DiskStream.Figures> diskStream() {
+        return link.disks().map(DiskStream::figures);
     }
 
     public PrimaryFigures figures() {
@@ -355,6 +376,7 @@ public final class RemusPrimary {
                         PrimaryState.Loading _ ->
                         true;
                 case PrimaryState.Starting _,
+                        PrimaryState.Synchronising _,
                         PrimaryState.Copying _,
                         PrimaryState.Dismissing _,
                         PrimaryState.Deciding _,

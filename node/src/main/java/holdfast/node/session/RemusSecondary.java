@@ -1,12 +1,16 @@
 package holdfast.node.session;
 
+import holdfast.engine.ReplicationException;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.Standby;
 import holdfast.engine.remus.SecondaryEvent;
 import holdfast.engine.remus.SecondaryObserver;
 import holdfast.engine.remus.SecondaryOutcome;
 import holdfast.engine.remus.SecondarySession;
 import holdfast.engine.remus.SecondaryState;
+import holdfast.node.disk.DiskFigures;
+import holdfast.node.disk.ReplicaImages;
 import holdfast.node.link.SessionAccepter;
 import holdfast.node.link.TcpSecondaryLink;
 import holdfast.wire.link.LinkMessage;
@@ -46,6 +50,7 @@ public final class RemusSecondary {
     private final String peerAddress;
     private final Arbiters arbiter;
     private final Supplier<Standby> prepareStandby;
+    private final Optional<ReplicaImages> disks;
     private final Listener listener;
     private final SessionQueue<SecondaryEvent> queue =
             new SessionQueue<>(
@@ -62,6 +67,8 @@ public final class RemusSecondary {
 
     /**
      * @param prepareStandby starts the waiting domain; called on the session's thread
+     * @param disks open, one for each that {@code opening} names; empty where it names none. Closed
+     *     by the session
      */
     public RemusSecondary(
             LinkMessage.OpenSession opening,
@@ -69,19 +76,25 @@ public final class RemusSecondary {
             String peerAddress,
             Arbiters arbiter,
             Supplier<Standby> prepareStandby,
+            Optional<ReplicaImages> disks,
             Listener listener) {
         this.opening = opening;
         this.peerName = peerName;
         this.peerAddress = peerAddress;
         this.arbiter = arbiter;
         this.prepareStandby = prepareStandby;
+        this.disks = disks;
         this.listener = listener;
     }
 
     /** What the listener of links needs to begin this session. */
     public SessionAccepter.Decision.Accepted accepted() {
         return new SessionAccepter.Decision.Accepted(
-                queue::post, inbound, this::start, this::neverStarted);
+                queue::post,
+                inbound,
+                disks.map(ReplicaDisks.class::cast),
+                this::start,
+                this::neverStarted);
     }
 
     private void start(TcpSecondaryLink link) {
@@ -94,8 +107,17 @@ public final class RemusSecondary {
     private void neverStarted(String reason) {
         SecondaryOutcome ended = new SecondaryOutcome.Discarded(reason);
         outcome = Optional.of(ended);
+        closeDisks();
         listener.finished(ended, Optional.empty());
         over.countDown();
+    }
+
+    private void closeDisks() {
+        try {
+            disks.ifPresent(ReplicaDisks::close);
+        } catch (ReplicationException e) {
+            LOG.warn("event=not-closed domain={} reason=\"{}\"", opening.domain(), e.getMessage());
+        }
     }
 
     private void run(TcpSecondaryLink link) {
@@ -112,8 +134,12 @@ public final class RemusSecondary {
                 new SecondarySession(
                         opening.domain(),
                         opening.generation(),
+                        disks.isEmpty()
+                                ? SecondaryState.DiskWrites.WHOLE
+                                : SecondaryState.DiskWrites.TRAVELLING,
                         new SecondarySession.Ports(
                                 prepareStandby,
+                                disks.map(ReplicaDisks.class::cast).orElseGet(ReplicaDisks::none),
                                 link,
                                 inbound,
                                 link,
@@ -186,6 +212,8 @@ public final class RemusSecondary {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
+        // The images stay as they are: at the last commit.
+        closeDisks();
         listener.broken(failure);
         over.countDown();
     }
@@ -238,6 +266,11 @@ public final class RemusSecondary {
         return outcome;
     }
 
+    /** What the replica's disks have done; empty where there are none. */
+    public Optional<DiskFigures> diskFigures() {
+        return disks.map(ReplicaImages::figures);
+    }
+
     public SecondaryFigures figures() {
         RecentSamples.Sorted sorted = pages.sorted();
         RecentSamples.Sorted applied = apply.sorted();
@@ -287,6 +320,7 @@ public final class RemusSecondary {
             return switch (state) {
                 case SecondaryState.Awaiting _,
                         SecondaryState.Receiving _,
+                        SecondaryState.Committing _,
                         SecondaryState.Applying _ ->
                         true;
                 case SecondaryState.Preparing _,

@@ -9,6 +9,7 @@ import holdfast.wire.link.StreamEncoding;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
@@ -41,7 +42,8 @@ final class LinkPair implements AutoCloseable {
                 heartbeatMillis,
                 deadlineMillis,
                 25,
-                "operator");
+                "operator",
+                List.of());
     }
 
     /** An accepter that takes every session and has never heard of any other. */
@@ -63,6 +65,7 @@ final class LinkPair implements AutoCloseable {
                                     inbound.add(
                                             new Inbound(epoch, nic, vnet, Bytes.copyOf(octets)));
                                 },
+                                Optional.empty(),
                                 opened::complete,
                                 reason -> opened.completeExceptionally(new IOException(reason)));
             }

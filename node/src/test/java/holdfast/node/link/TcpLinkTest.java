@@ -286,7 +286,8 @@ class TcpLinkTest {
                             100,
                             500,
                             25,
-                            "none");
+                            "none",
+                            List.of());
             NodeAddress address = pair.address();
             assertThatThrownBy(
                             () ->

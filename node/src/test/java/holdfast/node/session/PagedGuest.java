@@ -6,6 +6,7 @@ import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
+import holdfast.node.link.DiskStream;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -103,6 +104,11 @@ final class PagedGuest implements ProtectedGuest, Domain, GuestMemory, AutoClose
                 },
                 "test",
                 List.of());
+    }
+
+    @Override
+    public Forwarding forwardDisks(DiskStream stream) {
+        throw new AssertionError("a guest without disks");
     }
 
     @Override

@@ -27,6 +27,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.CompletableFuture;
@@ -172,7 +173,8 @@ class RemusOverTcpTest {
                             // No test here is about silence: a busy machine must not look like it.
                             10_000,
                             25,
-                            arbiter.kind());
+                            arbiter.kind(),
+                            List.of());
             secondary =
                     new RemusSecondary(
                             opening,
@@ -180,6 +182,7 @@ class RemusOverTcpTest {
                             "127.0.0.1",
                             arbiter,
                             () -> standby,
+                            Optional.empty(),
                             new RemusSecondary.Listener() {
                                 @Override
                                 public void changed() {}

@@ -131,7 +131,7 @@ public final class QemuCommandLine {
     }
 
     /** The block node that the guest's disk {@code index} reads and writes. */
-    private static String diskNode(int index) {
+    public static String diskNode(int index) {
         return "hf-disk" + index;
     }
 

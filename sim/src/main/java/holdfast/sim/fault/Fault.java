@@ -18,7 +18,10 @@ public sealed interface Fault {
     /** The bulk connection breaks after exactly so many bytes. */
     record CutBulkAt(long bytes) implements Fault {}
 
-    /** Both connections break at once. */
+    /** The disk connection breaks. */
+    record CutDisk() implements Fault {}
+
+    /** All connections break at once. */
     record CutAll() implements Fault {}
 
     /** Nothing reaches {@code toward} over the control connection for a while. */
@@ -26,6 +29,9 @@ public sealed interface Fault {
 
     /** Bulk stands still for a while. */
     record StallBulk(long nanos) implements Fault {}
+
+    /** Disk writes stand still for a while. */
+    record StallDisk(long nanos) implements Fault {}
 
     /** A bit of the bulk stream is inverted. */
     record FlipBulk(long bit) implements Fault {}

@@ -15,7 +15,11 @@ public sealed interface Moment {
         /** A chunk of bulk left the primary. */
         BULK_SENT,
         /** A chunk of bulk was given to the secondary's reader. */
-        BULK_RECEIVED
+        BULK_RECEIVED,
+        /** A write to the disk, or the end of an epoch of them, left the primary. */
+        DISK_SENT,
+        /** It reached the secondary. */
+        DISK_RECEIVED
     }
 
     /** Some time after protection was asked for. */

@@ -9,13 +9,16 @@ import java.util.OptionalLong;
 
 /**
  * How a simulated guest uses its memory: words 0 to 2 hold the last request's number, a count of
- * changes and a checksum over all other words; the first quarter of the pages after the first holds
- * a table of answers; in the rest the guest scribbles.
+ * changes and a checksum over all other words; words 3 and 4 a count of its writes to the disk and
+ * a checksum of what is on it; the first quarter of the pages after the first holds a table of
+ * answers; in the rest the guest scribbles.
  */
 public final class GuestImage {
     static final long LAST_REQUEST = 0;
     static final long WRITES = 1;
     static final long CHECKSUM = 2;
+    static final long DISK_WRITES = 3;
+    static final long DISK_CHECKSUM = 4;
     private static final int WORDS_OF_PAGE = GuestMemory.PAGE_BYTES / Long.BYTES;
 
     private GuestImage() {}

@@ -12,9 +12,9 @@ import java.util.function.Consumer;
 import java.util.function.LongConsumer;
 
 /**
- * A guest's program: it scribbles over its memory, changes its video memory now and then, and runs
- * a service that answers request n once, remembers the answer in its memory, and repeats it when
- * asked again.
+ * A guest's program: it scribbles over its memory and its disk, of which it remembers what is
+ * there, changes its video memory now and then, and runs a service that answers request n once,
+ * remembers the answer in its memory, and repeats it when asked again.
  */
 public final class SimGuest {
     /** Whether the guest's instructions are carried out. */
@@ -31,6 +31,7 @@ public final class SimGuest {
 
     private final String name;
     private final SimMemory memory;
+    private final SimDisk disk;
     private final VirtualTime time;
     private final SplittableRandom random;
     private final long workNanos;
@@ -51,11 +52,13 @@ public final class SimGuest {
     public SimGuest(
             String name,
             SimMemory memory,
+            SimDisk disk,
             VirtualTime time,
             SplittableRandom random,
             long workNanos) {
         this.name = name;
         this.memory = memory;
+        this.disk = disk;
         this.time = time;
         this.random = random;
         this.workNanos = workNanos;
@@ -68,6 +71,10 @@ public final class SimGuest {
 
     public SimMemory memory() {
         return memory;
+    }
+
+    public SimDisk disk() {
+        return disk;
     }
 
     public Power power() {
@@ -132,7 +139,7 @@ public final class SimGuest {
     /**
      * Goes on from a saved state.
      *
-     * @throws IllegalArgumentException if memory and device state are not of one instant
+     * @throws IllegalArgumentException if memory, disk and device state are not of one instant
      */
     public void load(MemorySegment base, MemorySegment sections) {
         Registers registers = Registers.of(sections);
@@ -154,6 +161,15 @@ public final class SimGuest {
                             + Long.toHexString(found)
                             + ", the guest knows "
                             + Long.toHexString(checksum));
+        }
+        if (disk.checksum() != get(GuestImage.DISK_CHECKSUM)) {
+            throw new IllegalArgumentException(
+                    "disk and memory are of two epochs: the guest remembers "
+                            + get(GuestImage.DISK_WRITES)
+                            + " writes with checksum "
+                            + Long.toHexString(get(GuestImage.DISK_CHECKSUM))
+                            + ", the disk has "
+                            + Long.toHexString(disk.checksum()));
         }
     }
 
@@ -229,7 +245,25 @@ public final class SimGuest {
                 at = kind == 2 ? Math.min(at + 1, end - 1) : random.nextLong(first, end);
             }
         }
+        if (random.nextInt(3) == 0) {
+            writeDisk();
+        }
         finishWrites();
+    }
+
+    private void writeDisk() {
+        int count = 1 + random.nextInt(6);
+        for (int i = 0; i < count; i++) {
+            long sector = random.nextLong(SimDisk.SECTORS);
+            long number = get(GuestImage.DISK_WRITES) + 1;
+            put(GuestImage.DISK_WRITES, number);
+            put(
+                    GuestImage.DISK_CHECKSUM,
+                    get(GuestImage.DISK_CHECKSUM)
+                            + GuestImage.mix(sector, number)
+                            - GuestImage.mix(sector, disk.read(sector)));
+            disk.write(sector, number);
+        }
     }
 
     private void clearPage(long firstPfn, long first, long end) {

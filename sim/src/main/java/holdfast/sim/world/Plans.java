@@ -118,7 +118,7 @@ public final class Plans {
             // Without an arbiter a link that breaks lets both sides go on: that is what it risks.
             case NONE -> bearable(random, random.nextInt(12));
             case GENERATION, OPERATOR -> {
-                int kind = random.nextInt(18);
+                int kind = random.nextInt(20);
                 yield kind < 12 ? bearable(random, kind) : linkFault(random, kind, link);
             }
         };
@@ -149,6 +149,8 @@ public final class Plans {
             case 13 -> new Fault.CutBulk();
             case 14 -> new Fault.CutBulkAt(random.nextLong(900_000));
             case 15 -> new Fault.CutAll();
+            case 17 -> new Fault.CutDisk();
+            case 18 -> new Fault.StallDisk(random.nextLong(200 * MILLI));
             case 16 ->
                     new Fault.StallControl(side(random), random.nextLong(3 * link.deadlineNanos()));
             default ->

@@ -31,11 +31,13 @@ import holdfast.sim.link.BulkPath;
 import holdfast.sim.link.ControlConnection;
 import holdfast.sim.link.ControlConnection.Side;
 import holdfast.sim.link.ControlMessage;
+import holdfast.sim.link.DiskPath;
 import holdfast.sim.time.VirtualTime;
 import holdfast.wire.colo.ToSecondary;
 
 import java.lang.foreign.MemorySegment;
 import java.util.Optional;
+import java.util.SplittableRandom;
 import java.util.function.BiConsumer;
 
 /** A primary's session with simulated ports. */
@@ -45,6 +47,7 @@ final class PrimarySide {
     private final VirtualTime time;
     private final ControlConnection control;
     private final BulkPath bulk;
+    private final DiskPath disks;
     private final CallFaults calls;
     private final Snapshots snapshots;
     private final Trace trace;
@@ -69,6 +72,8 @@ final class PrimarySide {
             VirtualTime time,
             ControlConnection control,
             BulkPath bulk,
+            DiskPath disks,
+            SplittableRandom random,
             CallFaults calls,
             Snapshots snapshots,
             Ruling ruling,
@@ -81,6 +86,7 @@ final class PrimarySide {
         this.time = time;
         this.control = control;
         this.bulk = bulk;
+        this.disks = disks;
         this.calls = calls;
         this.snapshots = snapshots;
         this.trace = trace;
@@ -100,6 +106,7 @@ final class PrimarySide {
                                 variants.domain().apply(new GuestDomain()),
                                 guest.memory(),
                                 variants.tracker().apply(new Tracker(new ExactTracker(guest))),
+                                new MirroredDisk(node, guest.disk(), disks, time, random, calls),
                                 () -> variants.gate().apply(attachGate()),
                                 new Link(),
                                 variants.primaryArbiter().apply(ruling.port()),
@@ -203,6 +210,7 @@ final class PrimarySide {
 
             @Override
             public void lost(String reason) {
+                disks.discard();
                 handle(new PrimaryEvent.PeerLost(reason));
             }
 
@@ -375,6 +383,7 @@ final class PrimarySide {
         @Override
         public void dismiss(String reason) {
             dismissSent = true;
+            disks.discard();
             goodbye = reason;
             put(new ControlMessage.Dismiss(reason));
         }
@@ -403,6 +412,7 @@ final class PrimarySide {
                 control.close(Side.PRIMARY, goodbye);
             }
             bulk.closeSender();
+            disks.discard();
         }
     }
 

@@ -17,12 +17,14 @@ import holdfast.sim.fault.NodeCrash;
 import holdfast.sim.fault.Site;
 import holdfast.sim.guest.Frame;
 import holdfast.sim.guest.GuestImage;
+import holdfast.sim.guest.SimDisk;
 import holdfast.sim.guest.SimGuest;
 import holdfast.sim.guest.SimMemory;
 import holdfast.sim.link.BulkPath;
 import holdfast.sim.link.ControlConnection;
 import holdfast.sim.link.ControlConnection.Side;
 import holdfast.sim.link.ControlMessage;
+import holdfast.sim.link.DiskPath;
 import holdfast.sim.link.LockstepChannel;
 import holdfast.sim.time.VirtualTime;
 
@@ -49,6 +51,7 @@ final class Protection {
     private final Trace trace;
     private final ControlConnection control;
     private final BulkPath bulk;
+    private final DiskPath disks;
     private final LockstepChannel channel = new LockstepChannel();
     private final Snapshots snapshots = new Snapshots();
     private final Ruling ruling;
@@ -87,6 +90,7 @@ final class Protection {
                         });
         control = new ControlConnection(time, random.split(), plan.link(), new Tap());
         bulk = new BulkPath(time, random.split(), plan.link(), channel, new BulkListener());
+        disks = new DiskPath(time, random.split(), plan.link(), new DiskListener());
         ruling = new Ruling(plan, time, random.split(), this::operatorDecides, trace);
         primary =
                 new PrimarySide(
@@ -96,6 +100,8 @@ final class Protection {
                         time,
                         control,
                         bulk,
+                        disks,
+                        random.split(),
                         calls,
                         snapshots,
                         ruling,
@@ -112,6 +118,7 @@ final class Protection {
                         random.split(),
                         control,
                         channel,
+                        disks,
                         calls,
                         ruling,
                         variants,
@@ -165,6 +172,7 @@ final class Protection {
         boolean protecting =
                 switch (primary.state()) {
                     case PrimaryState.Starting _,
+                            PrimaryState.Synchronising _,
                             PrimaryState.Copying _,
                             PrimaryState.Requested _,
                             PrimaryState.Granted _,
@@ -182,6 +190,7 @@ final class Protection {
                     case SecondaryState.Preparing _,
                             SecondaryState.Awaiting _,
                             SecondaryState.Receiving _,
+                            SecondaryState.Committing _,
                             SecondaryState.Applying _,
                             SecondaryState.Rehearsing _ ->
                             true;
@@ -210,8 +219,11 @@ final class Protection {
             case Fault.CutControl _ -> control.cut("the connection was reset");
             case Fault.CutBulk _ -> bulk.cut("reset");
             case Fault.CutBulkAt(long bytes) -> bulk.cutAt(bytes);
+            case Fault.CutDisk _ -> disks.cut("reset");
+            case Fault.StallDisk(long nanos) -> disks.stall(nanos);
             case Fault.CutAll _ -> {
                 bulk.cut("reset");
+                disks.cut("reset");
                 control.cut("the connection was reset");
             }
             case Fault.StallControl(Side toward, long nanos) -> control.stall(toward, nanos);
@@ -280,11 +292,13 @@ final class Protection {
             case PRIMARY -> {
                 primary.guest().end();
                 bulk.senderCrashed(lost);
+                disks.senderCrashed(lost);
                 time.at(lost + 1, () -> receiverBroken("the connection was reset"));
             }
             case SECONDARY -> {
                 secondary.survivor().ifPresent(SimGuest::end);
                 bulk.cut("the connection was reset");
+                disks.cut("the connection was reset");
             }
         }
     }
@@ -447,18 +461,66 @@ final class Protection {
         }
     }
 
+    private final class DiskListener implements DiskPath.Listener {
+        @Override
+        public void sent(DiskPath.Item item) {
+            mark(Mark.DISK_SENT);
+        }
+
+        @Override
+        public void received(DiskPath.Item item) {
+            secondary.arrived(item);
+            mark(Mark.DISK_RECEIVED);
+        }
+
+        /** Only the control connection knows whether the peer lives. */
+        @Override
+        public void senderBroken(String reason) {
+            time.after(
+                    verdictOnPeerNanos(),
+                    () -> {
+                        if (!bulk.senderClosed() && !control.isDown(Side.PRIMARY)) {
+                            primary.handle(
+                                    new PrimaryEvent.SessionFailed(
+                                            reason + " (the other node still answers)"));
+                        }
+                    });
+        }
+
+        @Override
+        public void receiverBroken(String reason) {
+            time.after(
+                    verdictOnPeerNanos(),
+                    () -> {
+                        if (!secondary.over() && !control.isDown(Side.SECONDARY)) {
+                            secondary.handle(
+                                    new SecondaryEvent.PeerViolated(
+                                            reason
+                                                    + " while the control connection still"
+                                                    + " answers"));
+                        }
+                    });
+        }
+    }
+
     private final class Overseer implements SecondarySide.Overseer {
         @Override
-        public void applied(long epoch, MemorySegment replica) {
+        public void applied(long epoch, MemorySegment replica, SimDisk disk) {
             snapshots.compareMemory(epoch, replica);
+            snapshots.compareDisk(epoch, disk);
             snapshots.committed(epoch);
             bulk.roomMade();
         }
 
         @Override
         public void takesOver(
-                long epoch, MemorySegment replica, MemorySegment base, MemorySegment sections) {
+                long epoch,
+                MemorySegment replica,
+                SimDisk disk,
+                MemorySegment base,
+                MemorySegment sections) {
             snapshots.compareMemory(epoch, replica);
+            snapshots.compareDisk(epoch, disk);
             snapshots.compareDevices(epoch, base, sections);
             client.answers()
                     .forEach(
@@ -538,6 +600,7 @@ final class Protection {
                         || secondary.outcome().orElse(null)
                                         instanceof SecondaryOutcome.TakeOverFailed
                                 && (failedCalls.contains(Site.STANDBY_TAKE_OVER)
+                                        || failedCalls.contains(Site.REPLICA_SETTLE)
                                         || struck.contains(Fault.StandbyDies.class));
         if (!primaryLost) {
             if (primary.outcome().orElse(null) instanceof PrimaryOutcome.StoodDown
@@ -573,7 +636,11 @@ final class Protection {
                     || struck.contains(Fault.CutBulk.class)
                     || struck.contains(Fault.CutBulkAt.class)
                     || struck.contains(Fault.CutAll.class)
+                    || struck.contains(Fault.CutDisk.class)
                     || struck.contains(Fault.StandbyDies.class)
+                    || failedCalls.contains(Site.REPLICA_WRITE)
+                    || failedCalls.contains(Site.REPLICA_COMMIT)
+                    || failedCalls.contains(Site.REPLICA_APPLY)
                     || failedCalls.contains(Site.STANDBY_PREPARE)) {
                 return "protection had failed before";
             }

@@ -4,6 +4,7 @@ import holdfast.sim.check.Violation;
 import holdfast.sim.check.Violation.Invariant;
 import holdfast.sim.fault.Fault;
 import holdfast.sim.fault.Moment.Mark;
+import holdfast.sim.guest.SimDisk;
 import holdfast.sim.guest.SimGuest;
 import holdfast.sim.guest.SimMemory;
 import holdfast.sim.link.ControlConnection.Farewell;
@@ -84,6 +85,7 @@ public final class Schedule {
                 new SimGuest(
                         "primary",
                         new SimMemory(plan.pages(), arena),
+                        new SimDisk(),
                         time,
                         random.split(),
                         plan.workNanos());

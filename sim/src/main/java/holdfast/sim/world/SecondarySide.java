@@ -1,8 +1,10 @@
 package holdfast.sim.world;
 
+import holdfast.engine.HypervisorException;
 import holdfast.engine.output.InboundLog;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.InboundFrames;
+import holdfast.engine.port.ReplicaDisks;
 import holdfast.engine.port.SecondaryLink;
 import holdfast.engine.port.Standby;
 import holdfast.engine.remus.CheckpointReceiver;
@@ -16,11 +18,14 @@ import holdfast.sim.check.Violation.Invariant;
 import holdfast.sim.fault.CallFaults;
 import holdfast.sim.fault.NodeCrash;
 import holdfast.sim.fault.Site;
+import holdfast.sim.guest.BufferedDisk;
+import holdfast.sim.guest.SimDisk;
 import holdfast.sim.guest.SimGuest;
 import holdfast.sim.guest.SimMemory;
 import holdfast.sim.link.ControlConnection;
 import holdfast.sim.link.ControlConnection.Side;
 import holdfast.sim.link.ControlMessage;
+import holdfast.sim.link.DiskPath;
 import holdfast.sim.link.LockstepChannel;
 import holdfast.sim.time.VirtualTime;
 import holdfast.wire.colo.ToPrimary;
@@ -37,11 +42,15 @@ final class SecondarySide {
     /** What becomes of the replica concerns more than this side. */
     interface Overseer {
         /** The checkpoint of {@code epoch} is in the replica. */
-        void applied(long epoch, MemorySegment replica);
+        void applied(long epoch, MemorySegment replica, SimDisk disk);
 
         /** The survivor is about to run from these. */
         void takesOver(
-                long epoch, MemorySegment replica, MemorySegment base, MemorySegment sections);
+                long epoch,
+                MemorySegment replica,
+                SimDisk disk,
+                MemorySegment base,
+                MemorySegment sections);
 
         /** It runs. */
         void survives(SimGuest survivor);
@@ -62,6 +71,10 @@ final class SecondarySide {
     private final Trace trace;
     private final Overseer overseer;
     private final SimMemory replica;
+    private final SimDisk disk = new SimDisk();
+    private final ReplicaDisks disks;
+    private final DiskPath diskPath;
+    private long diskWrites;
     private final UnaryOperator<Standby> standbyVariant;
     private final InboundLog inbound = new InboundLog(INBOUND_BYTES_MAX);
     private final SecondarySession session;
@@ -78,6 +91,7 @@ final class SecondarySide {
             SplittableRandom random,
             ControlConnection control,
             LockstepChannel channel,
+            DiskPath diskPath,
             CallFaults calls,
             Ruling ruling,
             Variants variants,
@@ -91,6 +105,8 @@ final class SecondarySide {
         this.random = random;
         this.control = control;
         this.channel = channel;
+        this.diskPath = diskPath;
+        this.disks = variants.replica().apply(new Replica(new BufferedDisk(disk)));
         this.calls = calls;
         this.trace = trace;
         this.overseer = overseer;
@@ -99,8 +115,10 @@ final class SecondarySide {
                 new SecondarySession(
                         "guest",
                         1,
+                        SecondaryState.DiskWrites.TRAVELLING,
                         new SecondarySession.Ports(
                                 this::prepare,
+                                disks,
                                 new Bulk(),
                                 new Inbound(),
                                 new Link(),
@@ -177,6 +195,94 @@ final class SecondarySide {
         }
     }
 
+    /** Something came in over the disk connection. */
+    void arrived(DiskPath.Item item) {
+        if (over()) {
+            return;
+        }
+        try {
+            switch (item) {
+                case DiskPath.Item.Write(long sector, long value) -> {
+                    diskWrites++;
+                    disks.write(
+                            0,
+                            sector * Long.BYTES,
+                            ByteBuffer.allocate(Long.BYTES).putLong(value).flip());
+                }
+                case DiskPath.Item.Boundary(long epoch, long writes) -> {
+                    if (writes != diskWrites) {
+                        throw new Violation(
+                                Invariant.ENGINE,
+                                writes + " disk writes were sent, " + diskWrites + " arrived");
+                    }
+                    diskWrites = 0;
+                    disks.boundary(epoch);
+                    post(new SecondaryEvent.DiskWritesArrived(epoch));
+                }
+            }
+        } catch (HypervisorException e) {
+            post(new SecondaryEvent.DisksFailed(e.getMessage()));
+        }
+    }
+
+    /** The replica's disks with calls that may fail. */
+    private final class Replica implements ReplicaDisks {
+        private final BufferedDisk buffered;
+
+        private Replica(BufferedDisk buffered) {
+            this.buffered = buffered;
+        }
+
+        @Override
+        public void write(int index, long offsetBytes, ByteBuffer data) {
+            calls.call(Site.REPLICA_WRITE);
+            buffered.write(index, offsetBytes, data);
+        }
+
+        @Override
+        public void writeZeroes(int index, long offsetBytes, long lengthBytes) {
+            buffered.writeZeroes(index, offsetBytes, lengthBytes);
+        }
+
+        @Override
+        public void boundary(long epoch) {
+            buffered.boundary(epoch);
+        }
+
+        @Override
+        public void commit(long epoch) {
+            node.acts();
+            calls.call(Site.REPLICA_COMMIT);
+            buffered.commit(epoch);
+        }
+
+        @Override
+        public void apply(long epoch) {
+            node.acts();
+            calls.call(Site.REPLICA_APPLY);
+            buffered.apply(epoch);
+        }
+
+        @Override
+        public void discardPartial() {
+            node.acts();
+            buffered.discardPartial();
+        }
+
+        @Override
+        public void settle() {
+            node.acts();
+            calls.call(Site.REPLICA_SETTLE);
+            buffered.settle();
+        }
+
+        @Override
+        public void close() {
+            node.acts();
+            buffered.close();
+        }
+    }
+
     /** Frees what a session that never ended still has. */
     void sweep() {
         if (outcome.isEmpty()) {
@@ -248,7 +354,7 @@ final class SecondarySide {
         /** A guest that has the replica's memory and this state, and does not run. */
         private SimGuest loaded(MemorySegment base, MemorySegment sections) {
             SimGuest guest =
-                    new SimGuest("survivor", replica, time, random.split(), plan.workNanos());
+                    new SimGuest("survivor", replica, disk, time, random.split(), plan.workNanos());
             try {
                 guest.load(base, sections);
             } catch (IllegalArgumentException e) {
@@ -261,7 +367,7 @@ final class SecondarySide {
         public Domain takeOver(MemorySegment base, MemorySegment sections, InboundFrames frames) {
             node.acts();
             calls.call(Site.STANDBY_TAKE_OVER);
-            overseer.takesOver(session.state().committed(), replica.bytes(), base, sections);
+            overseer.takesOver(session.state().committed(), replica.bytes(), disk, base, sections);
             SimGuest guest = loaded(base, sections);
             survivor = Optional.of(guest);
             overseer.survives(guest);
@@ -364,6 +470,7 @@ final class SecondarySide {
                 control.close(Side.SECONDARY, goodbye);
             }
             channel.close();
+            diskPath.closeReceiver();
         }
     }
 
@@ -376,7 +483,7 @@ final class SecondarySide {
         @Override
         public void applied(long epoch, long pages, long nanos) {
             channel.applied();
-            overseer.applied(epoch, replica.bytes());
+            overseer.applied(epoch, replica.bytes(), disk);
         }
 
         @Override

@@ -4,6 +4,7 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.sim.check.Violation;
 import holdfast.sim.check.Violation.Invariant;
 import holdfast.sim.guest.GuestImage;
+import holdfast.sim.guest.SimDisk;
 import holdfast.sim.guest.SimGuest;
 
 import java.lang.foreign.MemorySegment;
@@ -12,9 +13,10 @@ import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.TreeMap;
 
-/** The primary's memory and device state at the end of each epoch, as it truly was. */
+/** The primary's memory, disk and device state at the end of each epoch, as it truly was. */
 final class Snapshots {
-    private record Snapshot(MemorySegment memory, MemorySegment sections, MemorySegment base) {}
+    private record Snapshot(
+            MemorySegment memory, MemorySegment sections, MemorySegment base, long[] disk) {}
 
     private final TreeMap<Long, Snapshot> byEpoch = new TreeMap<>();
     private long newest = -1;
@@ -28,7 +30,8 @@ final class Snapshots {
                         new Snapshot(
                                 MemorySegment.ofArray(memory.toArray(ValueLayout.JAVA_LONG)),
                                 MemorySegment.ofArray(sections.toArray(ValueLayout.JAVA_BYTE)),
-                                guest.base()));
+                                guest.base(),
+                                guest.disk().content()));
     }
 
     /** The last epoch that ended, or -1. */
@@ -66,6 +69,19 @@ final class Snapshots {
                             + differs / GuestMemory.PAGE_BYTES
                             + ", byte "
                             + differs % GuestMemory.PAGE_BYTES);
+        }
+    }
+
+    /** I3 for the disk. */
+    void compareDisk(long epoch, SimDisk image) {
+        long differs = image.mismatch(of(epoch).disk());
+        if (differs >= 0) {
+            throw new Violation(
+                    Invariant.I3,
+                    "the replica's disk is not the primary's at the end of epoch "
+                            + epoch
+                            + ": first difference at sector "
+                            + differs);
         }
     }
 

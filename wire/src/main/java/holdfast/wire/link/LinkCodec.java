@@ -9,6 +9,10 @@ import holdfast.wire.link.LinkMessage.CheckpointMessage;
 import holdfast.wire.link.LinkMessage.Claim;
 import holdfast.wire.link.LinkMessage.Close;
 import holdfast.wire.link.LinkMessage.Discarded;
+import holdfast.wire.link.LinkMessage.DiskBoundary;
+import holdfast.wire.link.LinkMessage.DiskSize;
+import holdfast.wire.link.LinkMessage.DiskWrite;
+import holdfast.wire.link.LinkMessage.DiskZeroes;
 import holdfast.wire.link.LinkMessage.Dismiss;
 import holdfast.wire.link.LinkMessage.DomainDied;
 import holdfast.wire.link.LinkMessage.Heartbeat;
@@ -59,6 +63,9 @@ public final class LinkCodec {
         DOMAIN_DIED(39, LinkMessage.REASON_BYTES_MAX + 8),
         CLOSE(40, LinkMessage.REASON_BYTES_MAX + 8),
         INBOUND_FRAME(48, LinkMessage.FRAME_BYTES_MAX + 12),
+        DISK_WRITE(49, 18),
+        DISK_ZEROES(50, 18),
+        DISK_BOUNDARY(51, 24),
         INQUIRE(64, 17),
         ANSWER(65, LinkMessage.REASON_BYTES_MAX + 16);
 
@@ -144,6 +151,11 @@ public final class LinkCodec {
                 out.text(m.arbiter());
                 out.u32(m.specJson().size());
                 out.bytes(m.specJson());
+                out.u16(m.disks().size());
+                for (DiskSize disk : m.disks()) {
+                    out.u16(disk.index());
+                    out.u64(disk.bytes());
+                }
                 yield Type.OPEN_SESSION;
             }
             case StayProtected(String host, int port, Bytes wish) -> {
@@ -200,6 +212,25 @@ public final class LinkCodec {
                 out.u16(m.vnetHeaderBytes());
                 out.bytes(m.bytes());
                 yield Type.INBOUND_FRAME;
+            }
+            case DiskWrite(int disk, long offset, int bytes, int crc32c) -> {
+                out.u16(disk);
+                out.u64(offset);
+                out.u32(bytes);
+                out.u32(crc32c);
+                yield Type.DISK_WRITE;
+            }
+            case DiskZeroes(int disk, long offset, long bytes) -> {
+                out.u16(disk);
+                out.u64(offset);
+                out.u64(bytes);
+                yield Type.DISK_ZEROES;
+            }
+            case DiskBoundary(long epoch, long records, long bytes) -> {
+                out.u64(epoch);
+                out.u64(records);
+                out.u64(bytes);
+                yield Type.DISK_BOUNDARY;
             }
             case Inquire m -> {
                 out.uuid(m.session());
@@ -349,6 +380,12 @@ public final class LinkCodec {
                             in.u16("nic"),
                             in.u16("virtio-net header bytes"),
                             in.rest());
+            case DISK_WRITE ->
+                    new DiskWrite(
+                            in.u16("disk"), in.u64("offset"), in.u32("bytes"), in.u32("checksum"));
+            case DISK_ZEROES -> new DiskZeroes(in.u16("disk"), in.u64("offset"), in.u64("bytes"));
+            case DISK_BOUNDARY ->
+                    new DiskBoundary(in.u64("epoch"), in.u64("records"), in.u64("bytes"));
             case INQUIRE ->
                     new Inquire(
                             in.uuid("session"),
@@ -372,6 +409,15 @@ public final class LinkCodec {
         String domain = in.text("domain");
         String arbiter = in.text("arbiter");
         Bytes spec = in.bytes("specification", in.u32("specification bytes"));
+        int count = in.u16("disk count");
+        if (count > LinkMessage.DISKS_MAX) {
+            throw in.broken(
+                    "disk count", "at most " + LinkMessage.DISKS_MAX, Integer.toString(count));
+        }
+        List<DiskSize> disks = new ArrayList<>(count);
+        for (int i = 0; i < count; i++) {
+            disks.add(new DiskSize(in.u16("disk index"), in.u64("disk bytes")));
+        }
         return new OpenSession(
                 session,
                 domain,
@@ -382,7 +428,8 @@ public final class LinkCodec {
                 heartbeatMillis,
                 deadlineMillis,
                 intervalMillis,
-                arbiter);
+                arbiter,
+                disks);
     }
 
     private static String hex(int value) {

@@ -34,6 +34,15 @@ public sealed interface LinkMessage {
      */
     int FRAME_BYTES_MAX = 68 * 1024;
 
+    /** Disks of a domain that are replicated, at most. */
+    int DISKS_MAX = 64;
+
+    /** Bytes of a disk, at most: 64 TiB. */
+    long DISK_BYTES_MAX = 1L << 46;
+
+    /** Bytes that follow one DISK_WRITE, at most; longer writes travel as several. */
+    int DISK_WRITE_BYTES_MAX = 1 << 20;
+
     /** Bytes of memory of a protected domain, at most: 16 TiB. */
     long MEMORY_BYTES_MAX = 1L << 44;
 
@@ -45,6 +54,9 @@ public sealed interface LinkMessage {
 
     /** What a secondary says on CONTROL. */
     sealed interface ToPrimary extends LinkMessage {}
+
+    /** What goes over DISK. */
+    sealed interface DiskMessage extends LinkMessage {}
 
     /** What goes over INQUIRY. */
     sealed interface Inquiry extends LinkMessage {}
@@ -97,6 +109,23 @@ public sealed interface LinkMessage {
     }
 
     /**
+     * A disk whose writes will be sent.
+     *
+     * @param index of the domain's disk
+     * @param bytes its size
+     */
+    record DiskSize(int index, long bytes) {
+        public DiskSize {
+            requireDisk("OPEN_SESSION disk index", index);
+            require(
+                    bytes >= 1 && bytes <= DISK_BYTES_MAX,
+                    "OPEN_SESSION disk bytes",
+                    "1.." + DISK_BYTES_MAX,
+                    bytes);
+        }
+    }
+
+    /**
      * Asks the accepting node to hold the replica of a domain.
      *
      * @param generation the primary's; the survivor's is larger
@@ -106,6 +135,8 @@ public sealed interface LinkMessage {
      * @param deadlineMillis silence of this length is a lost peer
      * @param intervalMillis the guest runs this long between two checkpoints; for people
      * @param arbiter the kind both sides ask
+     * @param disks those whose writes will be sent over a DISK connection, by ascending index;
+     *     where their replicas lie is the specification's to say
      */
     record OpenSession(
             UUID session,
@@ -117,7 +148,8 @@ public sealed interface LinkMessage {
             int heartbeatMillis,
             int deadlineMillis,
             int intervalMillis,
-            String arbiter)
+            String arbiter,
+            List<DiskSize> disks)
             implements ToSecondary {
         public OpenSession {
             requireText("OPEN_SESSION domain", domain, NAME_BYTES_MAX);
@@ -148,6 +180,19 @@ public sealed interface LinkMessage {
                     "1..600000 ms",
                     intervalMillis);
             requireText("OPEN_SESSION arbiter", arbiter, NAME_BYTES_MAX);
+            disks = List.copyOf(disks);
+            require(
+                    disks.size() <= DISKS_MAX,
+                    "OPEN_SESSION disks",
+                    "at most " + DISKS_MAX,
+                    disks.size());
+            for (int i = 1; i < disks.size(); i++) {
+                require(
+                        disks.get(i).index() > disks.get(i - 1).index(),
+                        "OPEN_SESSION disk index",
+                        "more than the one before, " + disks.get(i - 1).index(),
+                        disks.get(i).index());
+            }
         }
     }
 
@@ -171,7 +216,7 @@ public sealed interface LinkMessage {
         }
     }
 
-    /** The session is open: BULK and INBOUND connections for it are welcome. */
+    /** The session is open: BULK, INBOUND and, with disks, DISK connections for it are welcome. */
     record SessionAccepted() implements ToPrimary {}
 
     /** The session cannot be; nothing was changed. */
@@ -276,6 +321,53 @@ public sealed interface LinkMessage {
         }
     }
 
+    /**
+     * The guest wrote to a disk; the bytes follow the frame as they are.
+     *
+     * @param disk place in the list of OPEN_SESSION, from 0
+     * @param offset within the disk
+     * @param bytes how many follow
+     * @param crc32c of them
+     */
+    record DiskWrite(int disk, long offset, int bytes, int crc32c) implements DiskMessage {
+        public DiskWrite {
+            requireDisk("DISK_WRITE disk", disk);
+            require(
+                    bytes >= 1 && bytes <= DISK_WRITE_BYTES_MAX,
+                    "DISK_WRITE bytes",
+                    "1.." + DISK_WRITE_BYTES_MAX,
+                    bytes);
+            requireWithin("DISK_WRITE offset", offset, bytes);
+        }
+    }
+
+    /** The guest wrote zeroes to a disk; its number is as in {@link DiskWrite}. */
+    record DiskZeroes(int disk, long offset, long bytes) implements DiskMessage {
+        public DiskZeroes {
+            requireDisk("DISK_ZEROES disk", disk);
+            require(
+                    bytes >= 1 && bytes <= DISK_BYTES_MAX,
+                    "DISK_ZEROES bytes",
+                    "1.." + DISK_BYTES_MAX,
+                    bytes);
+            requireWithin("DISK_ZEROES offset", offset, bytes);
+        }
+    }
+
+    /**
+     * Every write of {@code epoch} was sent.
+     *
+     * @param records DISK_WRITE and DISK_ZEROES since the boundary before
+     * @param bytes that they wrote, zeroes included
+     */
+    record DiskBoundary(long epoch, long records, long bytes) implements DiskMessage {
+        public DiskBoundary {
+            requireEpoch("DISK_BOUNDARY epoch", epoch);
+            require(records >= 0, "DISK_BOUNDARY records", "no negative number", records);
+            require(bytes >= 0, "DISK_BOUNDARY bytes", "no negative number", bytes);
+        }
+    }
+
     /** What is asked about a session that the asker does not know the end of. */
     enum Question {
         /** What became of the replica? Nothing is changed. */
@@ -311,6 +403,18 @@ public sealed interface LinkMessage {
 
     private static void requireEpoch(String field, long epoch) {
         require(epoch >= 0, field, "no negative number", epoch);
+    }
+
+    private static void requireDisk(String field, int disk) {
+        require(disk >= 0 && disk <= 0xFFFF, field, "0..65535", disk);
+    }
+
+    private static void requireWithin(String field, long offset, long bytes) {
+        require(
+                offset >= 0 && offset <= DISK_BYTES_MAX - bytes,
+                field,
+                "0.." + (DISK_BYTES_MAX - bytes) + " for " + bytes + " bytes",
+                offset);
     }
 
     private static void requireText(String field, String text, int bytesMax) {

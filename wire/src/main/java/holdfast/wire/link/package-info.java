@@ -11,7 +11,8 @@
  * After WELCOME the connection's kind says what may follow: CONTROL carries the two sealed halves
  * {@link holdfast.wire.link.LinkMessage.ToSecondary} and {@link
  * holdfast.wire.link.LinkMessage.ToPrimary}; BULK is from then on one Xen stream without frames;
- * INBOUND carries {@link holdfast.wire.link.LinkMessage.InboundFrame} only; INQUIRY one question
- * and its answer.
+ * INBOUND carries {@link holdfast.wire.link.LinkMessage.InboundFrame} only; DISK {@link
+ * holdfast.wire.link.LinkMessage.DiskMessage}s, each DISK_WRITE followed by its bytes; INQUIRY one
+ * question and its answer.
  */
 package holdfast.wire.link;

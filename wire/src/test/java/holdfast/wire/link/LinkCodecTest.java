@@ -64,10 +64,10 @@ class LinkCodecTest {
                         new LinkMessage.Refused(RefusalReason.VERSION, "no: 1 and 2")),
                 new Row(
                         "OPEN_SESSION",
-                        "0000004400100000069067461addbae9"
+                        "0000004600100000d2b511fdbbdde7a9"
                                 + "0102030405060708090a0b0c0d0e0f1000000000000000070000000010000000"
                                 + "00000064000001f400000019010005726564697300086f70657261746f720000"
-                                + "00027b7d",
+                                + "00027b7d0000",
                         new LinkMessage.OpenSession(
                                 SESSION,
                                 "redis",
@@ -78,7 +78,28 @@ class LinkCodecTest {
                                 100,
                                 500,
                                 25,
-                                "operator")),
+                                "operator",
+                                List.of())),
+                new Row(
+                        "OPEN_SESSION with disks",
+                        "0000005a00100000021355906ca9611e"
+                                + "0102030405060708090a0b0c0d0e0f1000000000000000070000000010000000"
+                                + "00000064000001f400000019010005726564697300086f70657261746f720000"
+                                + "00027b7d 0002 0000 0000000200000000 0002 0000000000100000",
+                        new LinkMessage.OpenSession(
+                                SESSION,
+                                "redis",
+                                7,
+                                Bytes.ofHex("7b7d"),
+                                268435456L,
+                                StreamEncoding.DELTA,
+                                100,
+                                500,
+                                25,
+                                "operator",
+                                List.of(
+                                        new LinkMessage.DiskSize(0, 8L << 30),
+                                        new LinkMessage.DiskSize(2, 1 << 20)))),
                 new Row(
                         "STAY_PROTECTED",
                         "00000012 0018 0000 ef17ff52 b744352d"
@@ -140,6 +161,21 @@ class LinkCodecTest {
                         "00000014 0030 0000 d3c10285 2aa54918"
                                 + " 000000000000000900010002 0000ffffffffffff",
                         new LinkMessage.InboundFrame(9, 1, 2, Bytes.ofHex("0000ffffffffffff"))),
+                new Row(
+                        "DISK_WRITE",
+                        "00000012 0031 0000 2ee9d8e3 f9ae3930"
+                                + " 0001 0000000000010000 00001000 e3069283",
+                        new LinkMessage.DiskWrite(1, 65536, 4096, 0xe3069283)),
+                new Row(
+                        "DISK_ZEROES",
+                        "00000012 0032 0000 dcf54c02 7471fa6f"
+                                + " 0001 0000000000010000 0000000001000000",
+                        new LinkMessage.DiskZeroes(1, 65536, 16 << 20)),
+                new Row(
+                        "DISK_BOUNDARY",
+                        "00000018 0033 0000 20f0bef3 5af45ba8"
+                                + " 0000000000000009 0000000000000002 0000000001001000",
+                        new LinkMessage.DiskBoundary(9, 2, (16 << 20) + 4096)),
                 new Row(
                         "INQUIRE",
                         "00000011 0040 0000 77725e45 056a4dce"
@@ -233,6 +269,37 @@ class LinkCodecTest {
                                         12,
                                         Bytes.copyOf(new byte[LinkMessage.FRAME_BYTES_MAX + 1])))
                 .isInstanceOf(IllegalArgumentException.class);
+    }
+
+    @Test
+    void a_disk_write_stays_within_what_a_disk_can_be() {
+        long end = LinkMessage.DISK_BYTES_MAX;
+        int longest = LinkMessage.DISK_WRITE_BYTES_MAX;
+        LinkMessage last = new LinkMessage.DiskWrite(0xFFFF, end - longest, longest, 0);
+        assertThat(decode(LinkCodec.encode(last).array(), last)).isEqualTo(last);
+        assertThatThrownBy(() -> new LinkMessage.DiskWrite(0, end - longest + 1, longest, 0))
+                .hasMessageContaining("offset");
+        assertThatThrownBy(() -> new LinkMessage.DiskWrite(0, 0, longest + 1, 0))
+                .hasMessageContaining("1048576");
+        assertThatThrownBy(() -> new LinkMessage.DiskZeroes(0, 1, end))
+                .hasMessageContaining("offset");
+        assertThatThrownBy(
+                        () ->
+                                new LinkMessage.OpenSession(
+                                        SESSION,
+                                        "redis",
+                                        7,
+                                        Bytes.ofHex("7b7d"),
+                                        4096,
+                                        StreamEncoding.DELTA,
+                                        100,
+                                        500,
+                                        25,
+                                        "operator",
+                                        List.of(
+                                                new LinkMessage.DiskSize(1, 512),
+                                                new LinkMessage.DiskSize(1, 512))))
+                .hasMessageContaining("more than the one before");
     }
 
     @Test

@@ -1,0 +1,94 @@
+package holdfast.node;
+
+import holdfast.node.link.DiskStream;
+import holdfast.node.nbd.Durability;
+import holdfast.node.nbd.NbdException;
+import holdfast.node.nbd.NbdExport;
+import holdfast.node.nbd.ZeroFlag;
+import holdfast.wire.nbd.NbdError;
+
+import java.nio.ByteBuffer;
+import java.util.Set;
+import java.util.concurrent.atomic.AtomicLong;
+
+/**
+ * What QEMU's mirror of one disk writes to: every write goes on to the secondary, none is kept. A
+ * write is answered when it is queued, in the order in which it will be sent.
+ *
+ * <p>Flushes and forced writes are answered at once. The guest's own flush is honoured by its own
+ * image, which the mirror does not replace; the replica becomes durable by whole epochs, when one
+ * is committed, and until then the guest's output that could tell of a flush is held.
+ */
+final class ForwardedExport implements NbdExport {
+    private final String name;
+    private final int disk;
+    private final long sizeBytes;
+    private final DiskStream stream;
+    private final AtomicLong forwardedBytes = new AtomicLong();
+
+    /**
+     * @param disk its place in OPEN_SESSION
+     */
+    ForwardedExport(String name, int disk, long sizeBytes, DiskStream stream) {
+        this.name = name;
+        this.disk = disk;
+        this.sizeBytes = sizeBytes;
+        this.stream = stream;
+    }
+
+    /** Bytes written to it by now, zeroes included. */
+    long forwardedBytes() {
+        return forwardedBytes.get();
+    }
+
+    @Override
+    public String name() {
+        return name;
+    }
+
+    @Override
+    public long sizeBytes() {
+        return sizeBytes;
+    }
+
+    @Override
+    public boolean readOnly() {
+        return false;
+    }
+
+    @Override
+    public void read(long offset, ByteBuffer into) throws NbdException {
+        throw new NbdException(
+                NbdError.EPERM,
+                "what is written here goes to another node and cannot be read back");
+    }
+
+    @Override
+    public void write(long offset, ByteBuffer from, Durability durability) {
+        int bytes = from.remaining();
+        stream.write(disk, offset, from);
+        forwardedBytes.addAndGet(bytes);
+    }
+
+    @Override
+    public void writeZeroes(
+            long offset, long lengthBytes, Set<ZeroFlag> flags, Durability durability) {
+        stream.writeZeroes(disk, offset, lengthBytes);
+        forwardedBytes.addAndGet(lengthBytes);
+    }
+
+    /**
+     * Nothing: QEMU discards in its own image only where that was asked for, which the images of
+     * domains are not, and then what the guest finds there is anything.
+     */
+    @Override
+    public void trim(long offset, long lengthBytes, Durability durability) {}
+
+    @Override
+    public void flush() {}
+
+    @Override
+    public void shutDown() {
+        stream.discard();
+    }
+}

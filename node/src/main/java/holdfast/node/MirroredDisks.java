@@ -1,0 +1,377 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.ReplicationException;
+import holdfast.node.link.DiskStream;
+import holdfast.node.nbd.NbdLimits;
+import holdfast.node.nbd.NbdServer;
+import holdfast.node.session.ProtectedGuest;
+import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.qmp.QmpClient;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.Consumer;
+
+/**
+ * The disks of a running QEMU, mirrored to an NBD server of this process that sends what comes in
+ * to the secondary.
+ *
+ * <pre>
+ *  guest ─► QEMU's mirror ─► NbdServer, one export a disk ─► ForwardedExport ─► DiskStream ─► secondary
+ *                └► own image
+ * </pre>
+ */
+final class MirroredDisks implements ProtectedGuest.Forwarding {
+    private static final Logger LOG = LoggerFactory.getLogger(MirroredDisks.class);
+
+    private static final String SOCKET = "disks.sock";
+    private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
+
+    /** A copy that did not move for so long does not move any more. */
+    private static final long STALL_NANOS = TimeUnit.SECONDS.toNanos(30);
+
+    /** Attaching takes two monitor commands a disk; this is for a starved host. */
+    private static final Duration ATTACH_LIMIT = Duration.ofSeconds(40);
+
+    /**
+     * A disk to be replicated.
+     *
+     * @param index of the domain's disk
+     * @param node its block node
+     */
+    record Source(int index, String node, long bytes) {}
+
+    /** One disk on its way; fields are guarded by the lock of the whole. */
+    private final class Copy implements DiskMirror.Listener {
+        private final Source source;
+        private final ForwardedExport export;
+        private ProtectedGuest.DiskState state = ProtectedGuest.DiskState.WAITING;
+        private DiskMirror.Progress progress;
+        private Optional<DiskMirror> mirror = Optional.empty();
+
+        Copy(Source source, ForwardedExport export) {
+            this.source = source;
+            this.export = export;
+            this.progress = new DiskMirror.Progress(0, source.bytes());
+        }
+
+        @Override
+        public void ready() {
+            become(ProtectedGuest.DiskState.IN_SYNC);
+        }
+
+        @Override
+        public void failed(String reason) {
+            become(ProtectedGuest.DiskState.FAILED);
+            fail(reason);
+        }
+
+        private void become(ProtectedGuest.DiskState next) {
+            lock.lock();
+            try {
+                state = next;
+                changed.signalAll();
+            } finally {
+                lock.unlock();
+            }
+        }
+    }
+
+    private final QmpClient qmp;
+    private final Path outOfBand;
+    private final Path socket;
+    private final DiskStream stream;
+    private final List<Copy> copies = new ArrayList<>();
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+    private Optional<NbdServer> server = Optional.empty();
+    private Optional<Thread> copying = Optional.empty();
+    private Consumer<String> whenFailed = _ -> {};
+    private boolean failed;
+    private boolean closing;
+
+    /**
+     * @param qmp the monitor that also suspends the domain: see {@link DiskMirror#failure}
+     * @param outOfBand for a QEMU that hangs
+     * @param directory for the server's socket; short, accessible to QEMU
+     * @param sources in the order of OPEN_SESSION
+     */
+    MirroredDisks(
+            QmpClient qmp,
+            Path outOfBand,
+            Path directory,
+            List<Source> sources,
+            DiskStream stream) {
+        this.qmp = qmp;
+        this.outOfBand = outOfBand;
+        this.socket = directory.resolve(SOCKET);
+        this.stream = stream;
+        for (Source source : sources) {
+            copies.add(
+                    new Copy(
+                            source,
+                            new ForwardedExport(
+                                    "disk" + source.index(),
+                                    copies.size(),
+                                    source.bytes(),
+                                    stream)));
+        }
+    }
+
+    @Override
+    public void synchronise(Runnable synchronised, Consumer<String> whenItFails) {
+        whenFailed = whenItFails;
+        copying = Optional.of(Thread.ofVirtual().name("disks").start(() -> copy(synchronised)));
+    }
+
+    private void copy(Runnable synchronised) {
+        try {
+            Files.deleteIfExists(socket);
+            NbdServer opened =
+                    NbdServer.open(
+                            UnixDomainSocketAddress.of(socket),
+                            NbdLimits.DEFAULT,
+                            Optional.empty());
+            server = Optional.of(opened);
+            for (Copy copy : copies) {
+                opened.add(copy.export);
+            }
+            for (Copy copy : copies) {
+                if (isClosing()) {
+                    return;
+                }
+                start(copy);
+            }
+            if (awaitSync()) {
+                LOG.info("event=disks-in-sync disks={}", copies.size());
+                synchronised.run();
+            }
+        } catch (IOException | ReplicationException e) {
+            fail("the disks cannot be copied: " + e.getMessage());
+        } catch (InterruptedException e) {
+            // Only close() interrupts.
+            Thread.currentThread().interrupt();
+        } catch (RuntimeException | Error e) {
+            // Whatever it was: without a word the session would wait for ever.
+            fail("the disks cannot be copied: " + e);
+        }
+    }
+
+    private void start(Copy copy) {
+        lock.lock();
+        try {
+            copy.state = ProtectedGuest.DiskState.COPYING;
+        } finally {
+            lock.unlock();
+        }
+        DiskMirror started =
+                DiskMirror.start(
+                        qmp,
+                        outOfBand,
+                        copy.source.index(),
+                        copy.source.node(),
+                        socket,
+                        copy.export.name(),
+                        copy);
+        lock.lock();
+        try {
+            copy.mirror = Optional.of(started);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Whether all are; false where one failed or nobody wants to know any more. */
+    private boolean awaitSync() throws InterruptedException {
+        long moved = System.nanoTime();
+        long seen = -1;
+        while (true) {
+            lock.lock();
+            try {
+                long left = LOOK_NANOS;
+                while (!closing && !failed && !inSync() && left > 0) {
+                    left = changed.awaitNanos(left);
+                }
+                if (closing || failed) {
+                    return false;
+                }
+                if (inSync()) {
+                    return true;
+                }
+            } finally {
+                lock.unlock();
+            }
+            long now = lookAtProgress();
+            if (now != seen) {
+                seen = now;
+                moved = System.nanoTime();
+            } else if (System.nanoTime() - moved > STALL_NANOS) {
+                fail(
+                        "the copy of the disks stands still since "
+                                + TimeUnit.NANOSECONDS.toSeconds(STALL_NANOS)
+                                + " s at byte "
+                                + now);
+                return false;
+            }
+        }
+    }
+
+    private boolean inSync() {
+        return copies.stream().allMatch(copy -> copy.state == ProtectedGuest.DiskState.IN_SYNC);
+    }
+
+    /** Asks without the lock: the answer comes on the thread that tells of events. */
+    private long lookAtProgress() {
+        long sum = 0;
+        for (Copy copy : copies) {
+            Optional<DiskMirror> mirror = copy.mirror;
+            if (mirror.isPresent() && mirror.get().failure().isEmpty()) {
+                DiskMirror.Progress progress = mirror.get().progress();
+                lock.lock();
+                try {
+                    copy.progress = progress;
+                } finally {
+                    lock.unlock();
+                }
+                sum += progress.doneBytes() + copy.export.forwardedBytes();
+            }
+        }
+        return sum;
+    }
+
+    private void fail(String reason) {
+        lock.lock();
+        try {
+            if (failed || closing) {
+                return;
+            }
+            failed = true;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        LOG.warn("event=disks-failed reason=\"{}\"", reason);
+        whenFailed.accept(reason);
+    }
+
+    private boolean isClosing() {
+        lock.lock();
+        try {
+            return closing;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /**
+     * The reply to {@code stop} has come in over the monitor that tells of failures: what it has
+     * not told of by now did not happen to any write of this epoch.
+     */
+    @Override
+    public void closeEpoch(long epoch) {
+        for (Copy copy : copies) {
+            DiskMirror mirror =
+                    copy.mirror.orElseThrow(
+                            () -> new IllegalStateException("epoch " + epoch + " before the sync"));
+            if (mirror.failure().isPresent()) {
+                throw new HypervisorException("blockdev-mirror", mirror.failure().get());
+            }
+        }
+        stream.boundary(epoch);
+    }
+
+    @Override
+    public List<ProtectedGuest.DiskFigures> figures() {
+        lock.lock();
+        try {
+            List<ProtectedGuest.DiskFigures> all = new ArrayList<>();
+            for (Copy copy : copies) {
+                long total = copy.progress.totalBytes();
+                all.add(
+                        new ProtectedGuest.DiskFigures(
+                                copy.source.index(),
+                                copy.state,
+                                copy.state == ProtectedGuest.DiskState.IN_SYNC
+                                        ? total
+                                        : copy.progress.doneBytes(),
+                                total,
+                                copy.export.forwardedBytes()));
+            }
+            return all;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    @Override
+    public void close() {
+        lock.lock();
+        try {
+            closing = true;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
+        stream.discard();
+        copying.ifPresent(MirroredDisks::join);
+        List<HypervisorException> troubles = new ArrayList<>();
+        for (Copy copy : copies) {
+            try {
+                copy.mirror.ifPresent(DiskMirror::close);
+            } catch (HypervisorException e) {
+                troubles.add(e);
+            }
+        }
+        if (!troubles.isEmpty()) {
+            HypervisorException first = troubles.getFirst();
+            troubles.stream().skip(1).forEach(first::addSuppressed);
+            throw first;
+        }
+        server.ifPresent(MirroredDisks::close);
+    }
+
+    private static void join(Thread thread) {
+        boolean interrupted = false;
+        long until = System.nanoTime() + ATTACH_LIMIT.toNanos();
+        try {
+            while (thread.isAlive()) {
+                long left = until - System.nanoTime();
+                if (left <= 0) {
+                    throw new HypervisorException(
+                            "blockdev-mirror", "disks are still being attached; try again");
+                }
+                try {
+                    thread.join(Duration.ofNanos(left));
+                } catch (InterruptedException e) {
+                    interrupted = true;
+                }
+            }
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private static void close(NbdServer server) {
+        try {
+            server.close();
+        } catch (IOException | IllegalStateException e) {
+            LOG.warn("event=disk-server-close reason=\"{}\"", e.getMessage());
+        }
+    }
+}

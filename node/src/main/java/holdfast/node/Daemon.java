@@ -43,8 +43,8 @@ public final class Daemon {
                                         file.heartbeatMillis(),
                                         file.deadlineMillis(),
                                         file.reprotect()
-                                                ? Reprotector.Looks.BY_ITSELF
-                                                : Reprotector.Looks.NEVER));
+                                                ? Node.Looks.BY_ITSELF
+                                                : Node.Looks.NEVER));
                 ApiServer api = ApiServer.start(node, state.socket())) {
             LOG.info("event=api-started socket={}", api.socket());
             Runtime.getRuntime()

@@ -68,7 +68,35 @@ public final class Node implements NodeApi, AutoCloseable {
             Optional<Path> replicaDirectory,
             int heartbeatMillis,
             int deadlineMillis,
-            Reprotector.Looks looks) {}
+            Looks looks) {
+        /** Of a node that looks by itself. */
+        public Settings(
+                String name,
+                String host,
+                int port,
+                StateDirectory state,
+                Path ramDirectory,
+                int heartbeatMillis,
+                int deadlineMillis) {
+            this(
+                    name,
+                    host,
+                    port,
+                    state,
+                    ramDirectory,
+                    heartbeatMillis,
+                    deadlineMillis,
+                    Looks.BY_ITSELF);
+        }
+    }
+
+    /** Whether a node looks by itself for another one when its domains lose protection. */
+    public enum Looks {
+        /** It does. */
+        BY_ITSELF,
+        /** It remembers what is wished, and that is all. */
+        NEVER
+    }
 
     private final Settings settings;
     private final Registry registry;

@@ -45,7 +45,7 @@ final class Reprotector implements AutoCloseable {
     private static final long ANSWER_SECONDS = 10;
 
     private final Registry registry;
-    private final Looks looks;
+    private final Node.Looks looks;
     private final ScheduledExecutorService owner =
             Executors.newSingleThreadScheduledExecutor(
                     Thread.ofPlatform().name("reprotector").daemon().factory());
@@ -53,18 +53,10 @@ final class Reprotector implements AutoCloseable {
     /** Set before the first attempt. */
     private volatile Optional<Place> place = Optional.empty();
 
-    /** Whether this node looks for nodes by itself. */
-    enum Looks {
-        /** It does. */
-        BY_ITSELF,
-        /** It remembers what is wished, and that is all. */
-        NEVER
-    }
-
     /** Where this node listens, and who protects its domains. */
     private record Place(PrimaryHost primaries, String host, int port) {}
 
-    Reprotector(Registry registry, Looks looks) {
+    Reprotector(Registry registry, Node.Looks looks) {
         this.registry = registry;
         this.looks = looks;
     }
@@ -243,7 +235,7 @@ final class Reprotector implements AutoCloseable {
 
     /** The one place where the state changes. */
     private void handle(HostedDomain domain, ReprotectionEvent event) {
-        if (looks == Looks.NEVER) {
+        if (looks == Node.Looks.NEVER) {
             if (event instanceof ReprotectionEvent.Withdrawn) {
                 forget(domain);
             }

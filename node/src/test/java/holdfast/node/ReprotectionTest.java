@@ -255,7 +255,7 @@ class ReprotectionTest {
     void a_node_that_is_told_not_to_does_not_look() throws Exception {
         try (TestHosts hosts = new TestHosts()) {
             Node a = hosts.start("a");
-            Node b = hosts.start("b", Reprotector.Looks.NEVER);
+            Node b = hosts.start("b", Node.Looks.NEVER);
             DomainStatus created = a.create(hosts.firmwareGuest("g"));
             a.remus(TestHosts.staying("g", ArbiterKind.NONE, b.port()), ProgressListener.none());
             kill(created.pid());

@@ -33,10 +33,10 @@ final class TestHosts implements AutoCloseable {
     }
 
     Node start(String name) {
-        return start(name, Reprotector.Looks.BY_ITSELF);
+        return start(name, Node.Looks.BY_ITSELF);
     }
 
-    Node start(String name, Reprotector.Looks looks) {
+    Node start(String name, Node.Looks looks) {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =

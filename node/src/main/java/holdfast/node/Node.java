@@ -69,7 +69,7 @@ public final class Node implements NodeApi, AutoCloseable {
             int heartbeatMillis,
             int deadlineMillis,
             Looks looks) {
-        /** Of a node that looks by itself. */
+        /** Of a node that looks by itself, with replicas where descriptions say. */
         public Settings(
                 String name,
                 String host,
@@ -84,6 +84,7 @@ public final class Node implements NodeApi, AutoCloseable {
                     port,
                     state,
                     ramDirectory,
+                    Optional.empty(),
                     heartbeatMillis,
                     deadlineMillis,
                     Looks.BY_ITSELF);

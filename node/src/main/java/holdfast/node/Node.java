@@ -65,7 +65,27 @@ public final class Node implements NodeApi, AutoCloseable {
             Path ramDirectory,
             int heartbeatMillis,
             int deadlineMillis,
-            Reprotector.Looks looks) {}
+            Reprotector.Looks looks) {
+        /** Looks by itself, as a daemon does unless told otherwise. */
+        public Settings(
+                String name,
+                String host,
+                int port,
+                StateDirectory state,
+                Path ramDirectory,
+                int heartbeatMillis,
+                int deadlineMillis) {
+            this(
+                    name,
+                    host,
+                    port,
+                    state,
+                    ramDirectory,
+                    heartbeatMillis,
+                    deadlineMillis,
+                    Reprotector.Looks.BY_ITSELF);
+        }
+    }
 
     private final Settings settings;
     private final Registry registry;

@@ -17,6 +17,16 @@ holdfast_programs=(
   unshare:util-linux:util-linux
 )
 
+# Other people's NBD clients and servers, which ./check and ./bench meet: they add them to the list above.
+# shellcheck disable=SC2034 # for them
+holdfast_nbd_programs=(
+  qemu-img:qemu-utils:qemu-img
+  nbdinfo:libnbd-bin:libnbd
+  nbdkit:nbdkit:nbdkit
+  fio:fio:fio-engine-nbd
+  openssl:openssl:openssl
+)
+
 holdfast_missing_packages() { # $1: 2 for Debian's names, 3 for Fedora's
   local entry
   for entry in "${holdfast_programs[@]}"; do

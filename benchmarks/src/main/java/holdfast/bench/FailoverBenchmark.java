@@ -1,8 +1,10 @@
 package holdfast.bench;
 
+import holdfast.cli.demo.Death;
 import holdfast.cli.demo.DemoException;
 import holdfast.cli.demo.DemoResult;
 import holdfast.cli.demo.DemoRun;
+import holdfast.cli.demo.Ending;
 import holdfast.node.api.ApiException;
 
 import java.io.IOException;
@@ -13,7 +15,7 @@ import java.nio.file.Path;
 
 /**
  * How long a client waits when the host dies: the demo's job, several times, each with nodes, guest
- * and client of its own. Daemon and QEMU die by SIGKILL.
+ * and client of its own.
  */
 final class FailoverBenchmark {
     private static final int WRITING_SECONDS = 2;
@@ -21,7 +23,8 @@ final class FailoverBenchmark {
 
     private FailoverBenchmark() {}
 
-    static RemusResult.Failover run(int runs, PrintStream progress) throws IOException {
+    static RemusResult.Failover run(int runs, Death death, PrintStream progress)
+            throws IOException {
         String command = System.getProperty("holdfast.command");
         if (command == null) {
             throw new BenchException("start this by ./bench: fail-over needs the holdfast command");
@@ -33,11 +36,12 @@ final class FailoverBenchmark {
         for (int run = 0; run < runs; run++) {
             DemoResult result;
             try {
-                result = once(Path.of(command));
+                result = once(Path.of(command), death);
             } catch (DemoException | ApiException e) {
                 // It counts among the runs and not among the survived; the others still tell.
                 progress.printf(
-                        "failover: run %d of %d failed: %s%n", run + 1, runs, e.getMessage());
+                        "%s: run %d of %d failed: %s%n",
+                        name(death), run + 1, runs, e.getMessage());
                 continue;
             }
             deadlineMillis = result.deadlineMillis();
@@ -47,8 +51,9 @@ final class FailoverBenchmark {
                 millis.add(result.failoverMillis());
             }
             progress.printf(
-                    "failover: run %d of %d: %.1f ms, connection %s, %d of %d acknowledged writes"
+                    "%s: run %d of %d: %.1f ms, connection %s, %d of %d acknowledged writes"
                             + " lost%n",
+                    name(death),
                     run + 1,
                     runs,
                     result.failoverMillis(),
@@ -69,7 +74,14 @@ final class FailoverBenchmark {
                 lost);
     }
 
-    private static DemoResult once(Path command) {
+    private static String name(Death death) {
+        return switch (death) {
+            case KILLED -> "failover";
+            case SILENT -> "failover of a silent host";
+        };
+    }
+
+    private static DemoResult once(Path command, Death death) {
         try (Cleanup cleanup = new Cleanup();
                 PrintStream quiet =
                         new PrintStream(
@@ -82,6 +94,8 @@ final class FailoverBenchmark {
                                     WRITING_SECONDS,
                                     INTERVAL_MILLIS,
                                     BenchGuest.MEMORY_MIB,
+                                    death,
+                                    Ending.SURVIVED,
                                     quiet));
             DemoResult result = run.run();
             run.close();

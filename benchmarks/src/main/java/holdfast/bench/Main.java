@@ -8,7 +8,12 @@ import picocli.CommandLine.Command;
         name = "bench",
         description = "Measures Holdfast beside its peer, in one run.",
         mixinStandardHelpOptions = true,
-        subcommands = {CodecCommand.class, NbdCommand.class, RemusCommand.class},
+        subcommands = {
+            CodecCommand.class,
+            DiskApplyCommand.class,
+            NbdCommand.class,
+            RemusCommand.class
+        },
         synopsisSubcommandLabel = "NAME")
 public final class Main {
     private Main() {}

@@ -78,6 +78,7 @@ final class Protection implements AutoCloseable {
                             new RemusPrimary.Settings(
                                     new NodeAddress("127.0.0.1", listener.address().getPort()),
                                     opening(guest.spec(), interval),
+                                    Optional.empty(),
                                     Arbiters.OPERATOR,
                                     interval,
                                     Optional.empty()),
@@ -122,7 +123,10 @@ final class Protection implements AutoCloseable {
         return new SessionAccepter() {
             @Override
             public Decision decide(
-                    LinkMessage.Hello peer, String address, LinkMessage.OpenSession session) {
+                    LinkMessage.Hello peer,
+                    String address,
+                    LinkMessage.OpenSession session,
+                    Optional<LinkMessage.StayProtected> staying) {
                 RemusSecondary accepted =
                         new RemusSecondary(
                                 session,

@@ -2,6 +2,7 @@ package holdfast.bench;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 
+import holdfast.cli.demo.Death;
 import holdfast.cli.demo.DemoException;
 import holdfast.engine.ReplicationException;
 import holdfast.node.api.ApiException;
@@ -32,7 +33,8 @@ final class RemusCommand implements Callable<Integer> {
     enum Part {
         pause,
         redis,
-        failover
+        failover,
+        silent
     }
 
     @Option(names = "--json", description = "Print one JSON object.")
@@ -51,7 +53,7 @@ final class RemusCommand implements Callable<Integer> {
             names = "--parts",
             split = ",",
             paramLabel = "PART",
-            defaultValue = "pause,redis,failover",
+            defaultValue = "pause,redis,failover,silent",
             description = "What to measure: ${COMPLETION-CANDIDATES} (default: all).")
     private Set<Part> parts = EnumSet.allOf(Part.class);
 
@@ -104,8 +106,8 @@ final class RemusCommand implements Callable<Integer> {
                 parts.contains(Part.redis)
                         ? RedisBenchmark.run(Math.max(1, seconds / 5.0), progress)
                         : null;
-        RemusResult.Failover failover =
-                parts.contains(Part.failover) ? FailoverBenchmark.run(failovers, progress) : null;
+        RemusResult.Failover failover = failovers(Part.failover, Death.KILLED, progress);
+        RemusResult.Failover silent = failovers(Part.silent, Death.SILENT, progress);
         RemusResult.Pause first = rows.isEmpty() ? null : rows.getFirst().pause();
         return new RemusResult(
                 "remus",
@@ -122,6 +124,12 @@ final class RemusCommand implements Callable<Integer> {
                 rows.isEmpty() ? null : rows.stream().map(PauseBenchmark.Row::pause).toList(),
                 redis,
                 failover,
+                silent,
                 rows.isEmpty() ? null : rows.stream().map(PauseBenchmark.Row::encoding).toList());
+    }
+
+    private RemusResult.Failover failovers(Part part, Death death, PrintStream progress)
+            throws IOException {
+        return parts.contains(part) ? FailoverBenchmark.run(failovers, death, progress) : null;
     }
 }

@@ -21,6 +21,7 @@ record RemusResult(
         List<Pause> pause,
         List<Redis> redis,
         Failover failover,
+        Failover silentFailover,
         List<Encoding> encoding) {
 
     /**
@@ -89,7 +90,8 @@ record RemusResult(
     record Checkpoints(Quantiles pauseMicros, double dirtyPages) {}
 
     /**
-     * From SIGKILL to the first byte the client gets, over the runs whose connection survived.
+     * From SIGKILL, or from a host's falling silent, to the first byte the client gets, over the
+     * runs whose connection survived.
      *
      * @param deadlineMillis the heartbeat deadline; a killed process is noticed sooner, by the end
      *     of its connections

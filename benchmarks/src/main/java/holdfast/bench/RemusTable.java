@@ -26,19 +26,26 @@ final class RemusTable {
             redis(result, out);
         }
         if (result.failover() != null) {
-            RemusResult.Failover failover = result.failover();
-            line(out, "");
-            line(
-                    out,
-                    "fail-over: p50 %.0f ms, max %.0f ms, %d of %d connections survived, heartbeat"
-                            + " deadline %d ms, %d acknowledged writes lost",
-                    failover.p50Millis(),
-                    failover.maxMillis(),
-                    failover.survived(),
-                    failover.runs(),
-                    failover.deadlineMillis(),
-                    failover.lostAckedWrites());
+            failover("fail-over", result.failover(), out);
         }
+        if (result.silentFailover() != null) {
+            failover("fail-over of a silent host", result.silentFailover(), out);
+        }
+    }
+
+    private static void failover(String what, RemusResult.Failover failover, PrintStream out) {
+        line(out, "");
+        line(
+                out,
+                "%s: p50 %.0f ms, max %.0f ms, %d of %d connections survived, heartbeat deadline %d"
+                        + " ms, %d acknowledged writes lost",
+                what,
+                failover.p50Millis(),
+                failover.maxMillis(),
+                failover.survived(),
+                failover.runs(),
+                failover.deadlineMillis(),
+                failover.lostAckedWrites());
     }
 
     private static void pause(RemusResult result, PrintStream out) {

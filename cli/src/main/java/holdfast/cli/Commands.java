@@ -31,6 +31,9 @@ final class Commands {
         ALL.put("unprotect", holdfast -> new CommandLine(new UnprotectCommand(holdfast)));
         ALL.put("failover", holdfast -> new CommandLine(new FailoverCommand(holdfast)));
         ALL.put("stream", Commands::stream);
+        ALL.put(
+                "migrate-receive",
+                holdfast -> new CommandLine(new MigrateReceiveCommand(holdfast)));
         ALL.put("demo", _ -> new CommandLine(new DemoCommand()));
         ALL.put("simulate", holdfast -> new CommandLine(new SimulateCommand(holdfast)));
         ALL.put("completion", holdfast -> new CommandLine(new CompletionCommand(holdfast)));

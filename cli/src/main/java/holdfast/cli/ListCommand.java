@@ -44,12 +44,22 @@ final class ListCommand extends NodeCommand {
                         domain.name(),
                         domain.state().text(),
                         domain.role().text(),
-                        paired && domain.protection() != null ? domain.protection().peer() : "-",
+                        paired && domain.protection() != null
+                                ? domain.protection().peer()
+                                : looking(domain),
                         domain.memoryMib() + " MiB",
                         String.valueOf(domain.vcpus()),
                         domain.pid() == 0 ? "-" : String.valueOf(domain.pid()));
             }
             table.lines().forEach(this::say);
         }
+    }
+
+    /** In the peer's place: whether one is looked for. */
+    private static String looking(DomainStatus domain) {
+        return switch (domain.reprotection().state()) {
+            case OFF, PROTECTED -> "-";
+            case LOOKING, PROTECTING -> "looking";
+        };
     }
 }

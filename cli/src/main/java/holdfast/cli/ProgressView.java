@@ -61,6 +61,7 @@ final class ProgressView implements ProgressListener, AutoCloseable {
     public void close() {
         if (drawnChars > 0) {
             surroundings.err().println();
+            drawnChars = 0;
         }
     }
 }

@@ -11,6 +11,7 @@ import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
+import java.util.List;
 import java.util.Map;
 
 /** {@code holdfast remus}. */
@@ -19,7 +20,8 @@ import java.util.Map;
         description = {
             "Protect a running domain: another node holds a replica that is at most one epoch old"
                     + " and goes on when this host dies. Returns when the first checkpoint is"
-                    + " committed; protection then lasts until `holdfast unprotect`."
+                    + " committed; protection then lasts until `holdfast unprotect`: when it is"
+                    + " lost, whoever runs the domain looks for a node that protects it again."
         },
         footer = {
             "",
@@ -29,17 +31,20 @@ import java.util.Map;
                     + " you accept it.",
             "",
             "Example:",
-            "  holdfast remus web hostB -i 25 --arbiter none"
+            "  holdfast remus web hostB hostC -i 25 --arbiter none"
         })
 final class RemusCommand extends NodeCommand {
     @Parameters(index = "0", paramLabel = "DOMAIN", description = "The domain's name.")
     private String domain;
 
     @Parameters(
-            index = "1",
+            index = "1..*",
+            arity = "1..*",
             paramLabel = "NODE",
-            description = "The secondary's node: host or host:port (default port 7227).")
-    private String node;
+            description =
+                    "The secondary's node: host or host:port (default port 7227). Further ones may"
+                            + " hold the replica where the first cannot.")
+    private List<String> nodes;
 
     @Option(
             names = {"-i", "--interval"},
@@ -92,6 +97,11 @@ final class RemusCommand extends NodeCommand {
     private int deadline;
 
     @Option(
+            names = "--once",
+            description = "Do not look for another node when protection is lost, on neither side.")
+    private boolean once;
+
+    @Option(
             names = "--tee",
             paramLabel = "FILE",
             description = "Copy the bulk stream to this file; needs --plain.")
@@ -111,14 +121,18 @@ final class RemusCommand extends NodeCommand {
         RemusRequest request =
                 new RemusRequest(
                         domain,
-                        node,
+                        nodes.getFirst(),
                         interval,
                         !noNet,
                         plain,
                         arbiter,
                         heartbeat,
                         deadline,
-                        tee == null ? null : holdfast.surroundings.path(tee).toString());
+                        tee == null ? null : holdfast.surroundings.path(tee).toString(),
+                        nodes.subList(1, nodes.size()),
+                        once
+                                ? RemusRequest.AfterLoss.STAY_ALONE
+                                : RemusRequest.AfterLoss.PROTECT_AGAIN);
         if (noWait) {
             begin(request);
             return;

@@ -3,6 +3,7 @@ package holdfast.cli;
 import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProtectionStatus;
+import holdfast.node.api.ReprotectionStatus;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -22,6 +23,7 @@ final class StatusText {
         if (status.protection() != null) {
             text.protection(status.protection());
         }
+        text.reprotection(status.reprotection());
         if (status.lastEvent() != null) {
             text.line("last event", status.lastEvent().time() + " " + status.lastEvent().text());
         }
@@ -154,6 +156,28 @@ final class StatusText {
                             + " in memory; writes waited "
                             + is.replica().waitMillis()
                             + " ms");
+        }
+    }
+
+    private void reprotection(ReprotectionStatus is) {
+        String nodes = String.join(", ", is.candidates());
+        switch (is.state()) {
+            case OFF -> {}
+            case PROTECTED -> line("when lost", "protected again by itself, by " + nodes);
+            case PROTECTING -> line("alone", "being protected again, by one of " + nodes);
+            case LOOKING ->
+                    line(
+                            "alone",
+                            "looking for a node, one of "
+                                    + nodes
+                                    + "; next try in "
+                                    + Figures.millis(is.nextTryMillis() * 1000)
+                                    + " ms, "
+                                    + Figures.count(is.attempts(), "attempt", "attempts")
+                                    + " in vain");
+        }
+        if (is.lastError() != null) {
+            line("  because", is.lastError());
         }
     }
 

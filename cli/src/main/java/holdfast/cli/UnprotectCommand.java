@@ -1,6 +1,7 @@
 package holdfast.cli;
 
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.ReprotectionStatus;
 
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Parameters;
@@ -10,8 +11,9 @@ import picocli.CommandLine.Parameters;
         name = "unprotect",
         description =
                 "End a domain's protection in order: the replica is discarded, then all held output"
-                    + " goes out. Where the secondary is lost and the operator is the arbiter, this"
-                    + " is the word to go on here alone.",
+                    + " goes out, and no other node is looked for. Where the secondary is lost and"
+                    + " the operator is the arbiter, this is the word to go on here alone; the node"
+                    + " then looks for another secondary until it is said once more.",
         footer = {"", "Example:", "  holdfast unprotect web"})
 final class UnprotectCommand extends NodeCommand {
     @Parameters(paramLabel = "DOMAIN", description = "The domain's name.")
@@ -24,6 +26,17 @@ final class UnprotectCommand extends NodeCommand {
     @Override
     void run() {
         DomainStatus status = holdfast.node().unprotect(domain);
-        answer(status, status.name() + " runs on " + status.node() + ", unprotected");
+        answer(
+                status,
+                status.name()
+                        + " runs on "
+                        + status.node()
+                        + ", unprotected"
+                        + (status.reprotection().state() == ReprotectionStatus.State.OFF
+                                ? ""
+                                : "; looking for a node that protects it, until `holdfast unprotect"
+                                        + " "
+                                        + status.name()
+                                        + "` is said once more"));
     }
 }

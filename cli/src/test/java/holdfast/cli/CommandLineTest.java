@@ -108,6 +108,7 @@ class CommandLineTest {
               stream      12.3 MiB
               held output 3 frames, 4.1 KiB; peak 1.2 MiB of 64.0 MiB; 0 dropped
               trouble     back-pressure 7 ms, 1 checkpoint failed
+            when lost     protected again by itself, by hostB:7227
             last event    2026-11-20T10:00:00.000Z protected by hostB
             """;
 
@@ -143,12 +144,22 @@ class CommandLineTest {
         assertThat(run("pause", "web").out()).isEqualTo("web is running\n");
         assertThat(run("unpause", "web").out()).isEqualTo("web is running\n");
         assertThat(run("unprotect", "web").out()).isEqualTo("web runs on hostA, unprotected\n");
+        node.unprotected = FixedNode.LOOKING;
+        assertThat(run("unprotect", "web").out())
+                .isEqualTo(
+                        "web runs on hostA, unprotected; looking for a node that protects it, until"
+                                + " `holdfast unprotect web` is said once more\n");
         assertThat(run("failover", "web").out()).isEqualTo("web runs on hostA as primary\n");
         assertThat(run("destroy", "web").out()).isEqualTo("web is destroyed\n");
         assertThat(run("destroy", "web", "--json").out()).isEqualTo("{\"destroyed\":\"web\"}\n");
         assertThat(node.asked)
                 .startsWith(
-                        "pause web", "unpause web", "unprotect web", "failover web", "destroy web");
+                        "pause web",
+                        "unpause web",
+                        "unprotect web",
+                        "unprotect web",
+                        "failover web",
+                        "destroy web");
     }
 
     @Test
@@ -190,7 +201,8 @@ class CommandLineTest {
                 "--deadline",
                 "200",
                 "--tee",
-                "bulk.xen");
+                "bulk.xen",
+                "--once");
         assertThat(node.asked)
                 .containsExactly(
                         new RemusRequest(
@@ -202,7 +214,40 @@ class CommandLineTest {
                                 RemusRequest.ArbiterKind.NONE,
                                 50,
                                 200,
-                                directory + "/bulk.xen"));
+                                directory + "/bulk.xen",
+                                List.of(),
+                                RemusRequest.AfterLoss.STAY_ALONE));
+    }
+
+    @Test
+    void remus_takes_further_nodes_and_renews_protection_unless_told_not_to() {
+        run("remus", "web", "hostB", "hostC:99");
+        assertThat(node.asked)
+                .containsExactly(
+                        new RemusRequest(
+                                "web",
+                                "hostB",
+                                25,
+                                true,
+                                false,
+                                RemusRequest.ArbiterKind.OPERATOR,
+                                RemusRequest.OF_THE_NODE,
+                                RemusRequest.OF_THE_NODE,
+                                null,
+                                List.of("hostC:99"),
+                                RemusRequest.AfterLoss.PROTECT_AGAIN));
+        assertThat(run("remus", "web").status()).isEqualTo(2);
+    }
+
+    @Test
+    void a_domain_that_looks_for_a_node_says_so() {
+        assertThat(StatusText.of(FixedNode.LOOKING))
+                .contains(
+                        "alone         looking for a node, one of hostB:7227, hostC:7227; next try"
+                                + " in 1500.0 ms, 3 attempts in vain",
+                        "  because     hostB:7227: Connection refused");
+        node.domains = List.of(FixedNode.LOOKING);
+        assertThat(run("list").out()).contains("survivor  looking");
     }
 
     @Test
@@ -406,6 +451,7 @@ class CommandLineTest {
                 "failover",
                 "stream inspect",
                 "stream verify",
+                "migrate-receive",
                 "simulate",
                 "completion",
                 "version"

@@ -83,6 +83,7 @@ class DocumentationTest {
                         StreamVerifyCommand.Verdict.class,
                         StreamInspectCommand.Row.class,
                         SimulateCommand.Summary.class,
+                        MigrateReceiveCommand.Summary.class,
                         StreamDescription.Totals.class)) {
             fields(root, names);
         }

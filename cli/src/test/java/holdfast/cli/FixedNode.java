@@ -11,6 +11,7 @@ import holdfast.node.api.Progress;
 import holdfast.node.api.ProgressListener;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.api.RemusRequest;
+import holdfast.node.api.ReprotectionStatus;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
 import holdfast.node.api.SaveResult;
@@ -89,6 +90,8 @@ final class FixedNode implements NodeApi {
                                     null)),
                     null,
                     PROTECTION,
+                    new ReprotectionStatus(
+                            ReprotectionStatus.State.PROTECTED, List.of("hostB:7227"), 0, null, -1),
                     new DomainStatus.Event("2026-11-20T10:00:00.000Z", "protected by hostB"),
                     7);
 
@@ -106,6 +109,7 @@ final class FixedNode implements NodeApi {
                     WEB.disks(),
                     "hostB",
                     null,
+                    new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1),
                     new DomainStatus.Event(
                             "2026-11-20T10:00:00.000Z",
                             "not protected: node hostB:7227 cannot be reached"),
@@ -125,8 +129,36 @@ final class FixedNode implements NodeApi {
                     List.of(),
                     null,
                     null,
+                    new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1),
                     null,
                     1);
+
+    /** It runs alone, and its node looks for another. */
+    static final DomainStatus LOOKING =
+            new DomainStatus(
+                    "web",
+                    WEB.uuid(),
+                    DomainStatus.State.RUNNING,
+                    DomainStatus.Role.SURVIVOR,
+                    "hostA",
+                    4712,
+                    256,
+                    1,
+                    WEB.nics(),
+                    WEB.disks(),
+                    null,
+                    null,
+                    new ReprotectionStatus(
+                            ReprotectionStatus.State.LOOKING,
+                            List.of("hostB:7227", "hostC:7227"),
+                            3,
+                            "hostB:7227: Connection refused",
+                            1500),
+                    null,
+                    8);
+
+    /** What {@code unprotect} answers. */
+    DomainStatus unprotected = UNPROTECTED_WITH_BACKUP;
 
     /** What {@code create} answers. */
     DomainStatus created = WEB;
@@ -222,7 +254,7 @@ final class FixedNode implements NodeApi {
 
     @Override
     public DomainStatus unprotect(String domain) {
-        return answer("unprotect " + domain, WEB);
+        return answer("unprotect " + domain, unprotected);
     }
 
     @Override

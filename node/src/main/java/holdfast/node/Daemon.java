@@ -41,13 +41,22 @@ public final class Daemon {
                                         file.ramDirectory(),
                                         file.replicaDirectory(),
                                         file.heartbeatMillis(),
-                                        file.deadlineMillis()));
+                                        file.deadlineMillis(),
+                                        file.reprotect()
+                                                ? Node.Looks.BY_ITSELF
+                                                : Node.Looks.NEVER));
                 ApiServer api = ApiServer.start(node, state.socket())) {
             LOG.info("event=api-started socket={}", api.socket());
             Runtime.getRuntime()
                     .addShutdownHook(
                             new Thread(
                                     () -> {
+                                        // At WARN, so that no daemon ends without a word.
+                                        if (ended.getCount() > 0) {
+                                            LOG.warn(
+                                                    "event=told-to-end by=\"a signal (SIGTERM,"
+                                                            + " SIGINT or SIGHUP)\"");
+                                        }
                                         node.stopNode();
                                         awaitQuietly(ended);
                                     },

@@ -1,10 +1,12 @@
 package holdfast.node;
 
 import holdfast.engine.ReplicationException;
+import holdfast.engine.reprotect.ReprotectionState;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
+import holdfast.node.store.ProtectionWish;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 
@@ -110,6 +112,8 @@ final class HostedDomain {
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
     private volatile View view;
+    private volatile Optional<ProtectionWish> wish = Optional.empty();
+    private volatile ReprotectionState reprotection = new ReprotectionState.Off();
 
     HostedDomain(
             DomainSpec spec,
@@ -137,6 +141,26 @@ final class HostedDomain {
 
     View view() {
         return view;
+    }
+
+    /** Whether and how the domain is to stay protected. */
+    Optional<ProtectionWish> wish() {
+        return wish;
+    }
+
+    /** For whoever makes this domain known, and from then on for its {@link Reprotector} alone. */
+    void wish(Optional<ProtectionWish> newWish) {
+        wish = newWish;
+    }
+
+    /** What is done so that it stays protected. */
+    ReprotectionState reprotection() {
+        return reprotection;
+    }
+
+    /** For its {@link Reprotector} alone. */
+    void reprotection(ReprotectionState newState) {
+        reprotection = newState;
     }
 
     /** The one place where the view is replaced. */

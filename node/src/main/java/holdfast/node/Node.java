@@ -21,6 +21,7 @@ import holdfast.node.link.NodeIdentity;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.DomainStore;
+import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StateDirectory;
 import holdfast.node.store.StoreException;
 
@@ -29,6 +30,7 @@ import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.net.InetAddress;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Instant;
@@ -55,6 +57,7 @@ public final class Node implements NodeApi, AutoCloseable {
      * @param replicaDirectory where replicas of disks lie; where their descriptions say if empty
      * @param heartbeatMillis for requests that do not say
      * @param deadlineMillis for requests that do not say
+     * @param looks whether it looks for nodes that protect its domains by itself
      */
     public record Settings(
             String name,
@@ -64,7 +67,37 @@ public final class Node implements NodeApi, AutoCloseable {
             Path ramDirectory,
             Optional<Path> replicaDirectory,
             int heartbeatMillis,
-            int deadlineMillis) {}
+            int deadlineMillis,
+            Looks looks) {
+        /** Of a node that looks by itself, with replicas where descriptions say. */
+        public Settings(
+                String name,
+                String host,
+                int port,
+                StateDirectory state,
+                Path ramDirectory,
+                int heartbeatMillis,
+                int deadlineMillis) {
+            this(
+                    name,
+                    host,
+                    port,
+                    state,
+                    ramDirectory,
+                    Optional.empty(),
+                    heartbeatMillis,
+                    deadlineMillis,
+                    Looks.BY_ITSELF);
+        }
+    }
+
+    /** Whether a node looks by itself for another one when its domains lose protection. */
+    public enum Looks {
+        /** It does. */
+        BY_ITSELF,
+        /** It remembers what is wished, and that is all. */
+        NEVER
+    }
 
     private final Settings settings;
     private final Registry registry;
@@ -73,6 +106,7 @@ public final class Node implements NodeApi, AutoCloseable {
             Executors.newSingleThreadScheduledExecutor(
                     Thread.ofPlatform().name("node-timer").daemon().factory());
     private final CountDownLatch stopping = new CountDownLatch(1);
+    private final Reprotector reprotector;
     private final SecondaryHost secondaries;
     private final PrimaryHost primaries;
     private final Recovery recovery;
@@ -115,13 +149,15 @@ public final class Node implements NodeApi, AutoCloseable {
                         settings.replicaDirectory(),
                         new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
                         new SessionLedger(state.resolve("sessions")));
-        secondaries = new SecondaryHost(registry);
-        primaries = new PrimaryHost(registry);
-        recovery = new Recovery(registry, timer);
+        reprotector = new Reprotector(registry, settings.looks());
+        secondaries = new SecondaryHost(registry, reprotector);
+        primaries = new PrimaryHost(registry, reprotector);
+        recovery = new Recovery(registry, reprotector, timer);
         operations = new DomainOperations(registry);
         // The listener comes last: whoever asks gets answers of a node that knows its domains.
         recovery.run();
         listener = LinkListener.open(settings.host(), settings.port(), self, secondaries);
+        reprotector.begin(primaries, announcedHost(), listener.address().getPort());
         LOG.info(
                 "event=node-started node={} id={} version={} listen={} state={} ram={} domains={}",
                 self.name(),
@@ -131,6 +167,12 @@ public final class Node implements NodeApi, AutoCloseable {
                 state,
                 settings.ramDirectory(),
                 registry.all().size());
+    }
+
+    /** Others find this node where it connects from, unless it listens on one address only. */
+    private String announcedHost() throws IOException {
+        InetAddress bound = listener.address().getAddress();
+        return bound.isAnyLocalAddress() ? "" : bound.getHostAddress();
     }
 
     /** The same as long as the state directory is. */
@@ -207,8 +249,9 @@ public final class Node implements NodeApi, AutoCloseable {
 
     /** The guest runs by now, and goes on running whatever becomes of its protection. */
     private void protectAtOnce(HostedDomain domain, String backup) {
+        RemusRequest request = RemusRequest.withDefaults(domain.name(), backup);
         try {
-            remus(RemusRequest.withDefaults(domain.name(), backup), ProgressListener.none());
+            remus(request, ProgressListener.none());
         } catch (ApiException e) {
             LOG.warn(
                     "event=not-protected domain={} backup={} reason=\"{}\"",
@@ -221,6 +264,12 @@ public final class Node implements NodeApi, AutoCloseable {
                             view.role() == DomainStatus.Role.PRIMARY
                                     ? view
                                     : view.telling("not protected: " + e.getMessage()));
+            // What the description wants is wanted until the operator says otherwise.
+            reprotector.wished(
+                    domain,
+                    ProtectionWish.of(
+                            request.orElse(settings.heartbeatMillis(), settings.deadlineMillis())));
+            reprotector.settle();
         }
     }
 
@@ -244,6 +293,7 @@ public final class Node implements NodeApi, AutoCloseable {
         operate(
                 name,
                 domain -> {
+                    reprotector.withdraw(domain);
                     HostedDomain.View view = domain.view();
                     switch (view.session()) {
                         case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
@@ -279,7 +329,12 @@ public final class Node implements NodeApi, AutoCloseable {
     @Override
     public DomainStatus remus(RemusRequest request, ProgressListener progress) {
         RemusRequest whole = request.orElse(settings.heartbeatMillis(), settings.deadlineMillis());
-        return operate(request.domain(), domain -> primaries.protect(domain, whole, progress));
+        return operate(
+                request.domain(),
+                domain -> {
+                    primaries.protect(domain, whole, progress);
+                    reprotector.settle();
+                });
     }
 
     @Override
@@ -288,14 +343,22 @@ public final class Node implements NodeApi, AutoCloseable {
                 name,
                 domain -> {
                     HostedDomain.View view = domain.view();
-                    if (view.role() != DomainStatus.Role.PRIMARY) {
-                        throw view.role() == DomainStatus.Role.SECONDARY
-                                ? ApiException.badRequest(
+                    switch (view.role()) {
+                        case SECONDARY ->
+                                throw ApiException.badRequest(
                                         "this node holds the replica of \""
                                                 + name
                                                 + "\"; unprotect it on its primary, node "
-                                                + PrimaryHost.peerOf(view))
-                                : ApiException.notProtected(name);
+                                                + PrimaryHost.peerOf(view));
+                        case UNPROTECTED, SURVIVOR -> {
+                            if (!reprotector.withdraw(domain)) {
+                                throw ApiException.notProtected(name);
+                            }
+                            domain.replace(
+                                    v -> v.telling("the operator does not want it protected"));
+                            return;
+                        }
+                        case PRIMARY -> {}
                     }
                     switch (view.session()) {
                         case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
@@ -392,6 +455,7 @@ public final class Node implements NodeApi, AutoCloseable {
      */
     @Override
     public void close() {
+        reprotector.close();
         for (HostedDomain domain : registry.all()) {
             try {
                 leave(domain);
@@ -424,7 +488,7 @@ public final class Node implements NodeApi, AutoCloseable {
                 }
                 case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
                         when session.outcome().isEmpty() ->
-                        primaries.unprotect(domain, session);
+                        primaries.leave(domain, session);
                 case HostedDomain.Session.Secondary(RemusSecondary session)
                         when session.outcome().isEmpty() ->
                         secondaries.discard(domain, session);
@@ -441,6 +505,7 @@ public final class Node implements NodeApi, AutoCloseable {
      */
     void abandon() {
         LOG.info("event=abandoned node={}", settings.name());
+        reprotector.close();
         timer.shutdownNow();
         try {
             listener.close();

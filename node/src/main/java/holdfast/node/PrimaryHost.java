@@ -16,6 +16,7 @@ import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusPrimary;
+import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.launch.DomainSpec;
@@ -52,10 +53,12 @@ final class PrimaryHost {
     private static final long LOOK_MILLIS = 200;
 
     private final Registry registry;
+    private final Reprotector reprotector;
     private final LostPeer lostPeer;
 
-    PrimaryHost(Registry registry) {
+    PrimaryHost(Registry registry, Reprotector reprotector) {
         this.registry = registry;
+        this.reprotector = reprotector;
         this.lostPeer = new LostPeer(registry.self());
     }
 
@@ -64,6 +67,52 @@ final class PrimaryHost {
      * operation.
      */
     void protect(HostedDomain domain, RemusRequest request, ProgressListener progress) {
+        request.others().forEach(PrimaryHost::address);
+        Optional<ProtectionWish> wish =
+                switch (request.afterLoss()) {
+                    case PROTECT_AGAIN -> {
+                        address(request.node());
+                        yield Optional.of(ProtectionWish.of(request));
+                    }
+                    case STAY_ALONE -> Optional.empty();
+                };
+        Begun begun = begin(domain, request, request.nodes(), wish, progress);
+        begun.following().awaitProtection(begun.session(), progress);
+    }
+
+    /** By the first of {@code nodes} that can be reached. */
+    private Begun begin(
+            HostedDomain domain,
+            RemusRequest request,
+            List<String> nodes,
+            Optional<ProtectionWish> wish,
+            ProgressListener progress) {
+        try {
+            return begin(domain, request.at(nodes.getFirst()), wish, progress);
+        } catch (ApiException e) {
+            if (e.kind() != ApiException.Kind.UNKNOWN_NODE || nodes.size() == 1) {
+                throw e;
+            }
+            progress.progress(new Progress("preparing", 0, 0, 0, e.getMessage()));
+            return begin(domain, request, nodes.subList(1, nodes.size()), wish, progress);
+        }
+    }
+
+    /** A session that has begun, and what becomes of it. */
+    record Begun(RemusPrimary session, Following following) {}
+
+    /**
+     * Begins to protect the domain by {@code request}'s node; the rest happens on the session's
+     * thread. The caller holds the domain's operation.
+     *
+     * @param wish that this session fulfils; empty: it is not to be renewed
+     * @throws ApiException if it cannot begin; the domain runs here as before
+     */
+    Begun begin(
+            HostedDomain domain,
+            RemusRequest request,
+            Optional<ProtectionWish> wish,
+            ProgressListener progress) {
         HostedDomain.View view = domain.view();
         switch (view.role()) {
             case PRIMARY -> throw ApiException.alreadyProtected(domain.name(), peerOf(view));
@@ -98,6 +147,7 @@ final class PrimaryHost {
                 new RemusPrimary.Settings(
                         peer,
                         opening,
+                        wish.flatMap(is -> reprotector.announcement(is, peer)),
                         Registry.arbiter(request.arbiter()),
                         Duration.ofMillis(request.intervalMillis()),
                         Optional.ofNullable(request.tee()).map(Path::of));
@@ -120,18 +170,16 @@ final class PrimaryHost {
                         peer.toString(),
                         opening.arbiter(),
                         request.intervalMillis());
-        Following following = new Following(domain, entry);
+        Following following = new Following(domain, entry, wish);
         // Written down before the other node can hold a replica: a restarted daemon must ask it.
         remember(domain, entry, peer);
         RemusPrimary primary;
         try {
             primary = RemusPrimary.open(settings, guest, registry.self(), following);
         } catch (IOException | RuntimeException e) {
-            unprotected(
-                    domain,
-                    entry,
-                    DomainStatus.Role.UNPROTECTED,
-                    "not protected: " + e.getMessage());
+            domain.replace(v -> v.with(v.state(), view.role()));
+            registry.tryRemember(domain, "");
+            forget(entry);
             throw refusal(peer, e);
         }
         domain.replace(
@@ -146,7 +194,19 @@ final class PrimaryHost {
                                         new PrimaryEvent.DomainEnded(
                                                 reason, PrimaryOutcome.Ending.DIED)));
         primary.begin();
-        following.awaitProtection(primary, progress);
+        return new Begun(primary, following);
+    }
+
+    /** Of a session that the other node never opened nothing is worth knowing. */
+    private void forget(SessionLedger.Entry entry) {
+        try {
+            registry.ledger().remove(entry.session());
+        } catch (UncheckedIOException e) {
+            LOG.warn(
+                    "event=not-forgotten session={} reason=\"{}\"",
+                    entry.session(),
+                    e.getMessage());
+        }
     }
 
     /** Every disk that the guest may write: a survivor must have what it wrote. */
@@ -249,10 +309,23 @@ final class PrimaryHost {
 
     /**
      * Ends protection in order, or lets an undecided domain go on here: which of both the operator
-     * means is what was so when they said it. The caller holds the domain's operation.
+     * means is what was so when they said it. Only the former ends the wish that it stay protected.
+     * The caller holds the domain's operation.
      */
     void unprotect(HostedDomain domain, RemusPrimary session) {
         boolean verdict = undecided(session);
+        if (!verdict) {
+            reprotector.withdraw(domain);
+        }
+        end(domain, session, verdict);
+    }
+
+    /** Ends protection in order, for now: what is wished stays. */
+    void leave(HostedDomain domain, RemusPrimary session) {
+        end(domain, session, undecided(session));
+    }
+
+    private void end(HostedDomain domain, RemusPrimary session, boolean verdict) {
         session.request(
                 verdict
                         ? new PrimaryEvent.Verdict(Arbiter.Verdict.GO_ON)
@@ -307,10 +380,20 @@ final class PrimaryHost {
         }
     }
 
-    /** The domain runs here alone from now on. */
+    /**
+     * The domain runs here alone from now on.
+     *
+     * @param decided whether somebody had to decide that: then the replica, should it be taken over
+     *     all the same, is of no newer generation than this copy
+     */
     private void unprotected(
-            HostedDomain domain, SessionLedger.Entry entry, DomainStatus.Role role, String reason) {
-        domain.replace(v -> v.with(v.state(), role).telling(reason));
+            HostedDomain domain, SessionLedger.Entry entry, boolean decided, String reason) {
+        long generation = decided ? entry.generation() + 1 : entry.generation();
+        domain.replace(
+                v ->
+                        v.with(v.state(), DomainStatus.Role.UNPROTECTED)
+                                .withGeneration(generation)
+                                .telling(reason));
         registry.tryRemember(domain, "");
         note(entry, Standing.DISCARDED);
     }
@@ -330,14 +413,16 @@ final class PrimaryHost {
     private final class Following implements RemusPrimary.Listener {
         private final HostedDomain domain;
         private final SessionLedger.Entry entry;
+        private final Optional<ProtectionWish> wish;
         private final CompletableFuture<Void> committed = new CompletableFuture<>();
 
         /** Used by the session's thread alone. */
         private boolean peerWasLost;
 
-        Following(HostedDomain domain, SessionLedger.Entry entry) {
+        Following(HostedDomain domain, SessionLedger.Entry entry, Optional<ProtectionWish> wish) {
             this.domain = domain;
             this.entry = entry;
+            this.wish = wish;
         }
 
         @Override
@@ -369,6 +454,7 @@ final class PrimaryHost {
         @Override
         public void protectedNow() {
             domain.replace(view -> view.telling("protected: the first checkpoint is committed"));
+            reprotector.protectedNow(domain, wish);
             committed.complete(null);
         }
 
@@ -376,17 +462,19 @@ final class PrimaryHost {
         public void finished(PrimaryOutcome outcome) {
             switch (outcome) {
                 case PrimaryOutcome.Unprotected(String reason) -> {
-                    unprotected(
-                            domain, entry, DomainStatus.Role.UNPROTECTED, "unprotected: " + reason);
+                    unprotected(domain, entry, peerWasLost, "unprotected: " + reason);
+                    reprotector.sessionEnded(domain, reason);
                     if (peerWasLost) {
                         lostPeer.dismissLate(NodeAddress.parse(entry.peer()), entry.session());
                     }
                 }
                 case PrimaryOutcome.StoodDown(String reason) -> {
+                    reprotector.gone(domain);
                     registry.ended(domain, "it runs on the other node: " + reason);
                     note(entry, Standing.TOOK_OVER);
                 }
                 case PrimaryOutcome.DomainEnded(String reason, PrimaryOutcome.Ending _) -> {
+                    reprotector.gone(domain);
                     registry.ended(domain, reason);
                     note(entry, Standing.UNKNOWN);
                 }
@@ -432,7 +520,7 @@ final class PrimaryHost {
                         until = System.nanoTime() + limit.toNanos();
                     }
                     if (System.nanoTime() - until > 0) {
-                        unprotect(domain, primary);
+                        leave(domain, primary);
                         throw ApiException.failed(
                                 "no checkpoint was committed within "
                                         + limit.toSeconds()

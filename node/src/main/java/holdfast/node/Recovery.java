@@ -7,6 +7,7 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.DomainStore;
+import holdfast.node.store.StoreException;
 import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
@@ -34,7 +35,7 @@ import java.util.concurrent.TimeUnit;
  * Finds the domains of a daemon that was killed. An unprotected one runs on and is met again. A
  * replica is discarded, for it may be half way between two epochs, unless it was taken over and has
  * run: then it is the survivor. A protected one stays suspended until the other node has said that
- * it did not take it over.
+ * it did not take it over. The images of a replica's disks are brought to its last commit.
  */
 final class Recovery {
     private static final Logger LOG = LoggerFactory.getLogger(Recovery.class);
@@ -43,10 +44,12 @@ final class Recovery {
     private static final long ASK_AGAIN_SECONDS = 5;
 
     private final Registry registry;
+    private final Reprotector reprotector;
     private final ScheduledExecutorService timer;
 
-    Recovery(Registry registry, ScheduledExecutorService timer) {
+    Recovery(Registry registry, Reprotector reprotector, ScheduledExecutorService timer) {
         this.registry = registry;
+        this.reprotector = reprotector;
         this.timer = timer;
     }
 
@@ -66,18 +69,8 @@ final class Recovery {
                         e.getMessage());
             }
         }
-        redoJournals();
-    }
-
-    /** After the dead daemon's standbys, which had the images open, are gone. */
-    private void redoJournals() {
-        for (ReplicaRecovery.Redone redone : ReplicaRecovery.redoAll(registry.journals())) {
-            LOG.info(
-                    "event=journal-redone domain={} session={} epoch={}",
-                    redone.session().domain(),
-                    redone.session().session(),
-                    redone.epoch().isPresent() ? redone.epoch().getAsLong() : "none");
-        }
+        // Their standbys are gone by now: nobody else writes to these images.
+        ReplicaRecovery.redoAll(registry.journals());
     }
 
     private void meet(DomainStore.Stored<DomainSpec> stored) {
@@ -104,8 +97,8 @@ final class Recovery {
             return;
         }
         switch (runtime.role()) {
-            case UNPROTECTED, SURVIVOR -> adopt(stored.spec(), runtime, place);
-            case PRIMARY -> mute(stored.spec(), runtime, place);
+            case UNPROTECTED, SURVIVOR -> adopt(stored, runtime, place);
+            case PRIMARY -> mute(stored, runtime, place);
             case SECONDARY -> throw new IllegalStateException("handled above");
         }
     }
@@ -138,7 +131,7 @@ final class Recovery {
                             "",
                             runtime.origin());
             if (hasRun(survivor)) {
-                registry.tryRemember(adopt(stored.spec(), survivor, place), "");
+                registry.tryRemember(adopt(stored, survivor, place), "");
                 return;
             }
         }
@@ -198,14 +191,15 @@ final class Recovery {
         }
     }
 
-    private HostedDomain adopt(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+    private HostedDomain adopt(
+            DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
                 domain(
-                        spec,
+                        stored.spec(),
                         runtime,
                         runs ? DomainStatus.State.RUNNING : DomainStatus.State.PAUSED);
         Set<OperatedDomain.Hold> holds =
@@ -216,17 +210,20 @@ final class Recovery {
                 view ->
                         view.with(Optional.of(HostedDomain.Body.of(qemu, place, holds)))
                                 .telling("met again after the daemon was started anew"));
+        domain.wish(stored.wish());
         registry.add(domain);
         GuestWatch.begin(registry, domain, qemu);
         return domain;
     }
 
     /** Its output is dropped by the filters the dead daemon left; now it does not run either. */
-    private void mute(DomainSpec spec, DomainRuntime runtime, DomainPlace place) {
+    private void mute(
+            DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         qemu.suspend();
-        HostedDomain domain = domain(spec, runtime, DomainStatus.State.STOPPED);
+        HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.STOPPED);
+        domain.wish(stored.wish());
         HostedDomain.Body body =
                 HostedDomain.Body.of(qemu, place, EnumSet.of(OperatedDomain.Hold.UNDECIDED));
         domain.replace(
@@ -238,13 +235,20 @@ final class Recovery {
                                                 + " whether it took over"));
         registry.add(domain);
         GuestWatch.begin(registry, domain, qemu);
-        Thread.ofVirtual().name("recovery-" + spec.name()).start(() -> ask(domain));
+        Thread.ofVirtual().name("recovery-" + stored.name()).start(() -> ask(domain));
     }
 
     /** Asks the secondary's node; again and again until it knows, or an operator has decided. */
     private void ask(HostedDomain domain) {
-        Optional<SessionLedger.Entry> entry = registry.ledger().newestAsPrimary(domain.name());
         if (!undecided(domain)) {
+            return;
+        }
+        Optional<SessionLedger.Entry> entry;
+        try {
+            entry = registry.ledger().newestAsPrimary(domain.name());
+        } catch (UncheckedIOException e) {
+            tell(domain, e.getMessage(), "any other node");
+            again(domain);
             return;
         }
         if (entry.isEmpty()) {
@@ -299,7 +303,8 @@ final class Recovery {
                 TimeUnit.SECONDS);
     }
 
-    private static boolean undecided(HostedDomain domain) {
+    /** Whether it waits to hear, or for a person to say, who may go on. */
+    static boolean undecided(HostedDomain domain) {
         return domain.view()
                 .body()
                 .filter(body -> body.operated().isHeld(OperatedDomain.Hold.UNDECIDED))
@@ -312,7 +317,7 @@ final class Recovery {
             if (undecided(domain)) {
                 action.run();
             }
-        } catch (HypervisorException e) {
+        } catch (HypervisorException | UncheckedIOException | StoreException e) {
             domain.replace(view -> view.telling(e.getMessage()));
         } finally {
             domain.operation.unlock();
@@ -333,7 +338,10 @@ final class Recovery {
         }
     }
 
-    /** Lets an undecided domain go on here alone. The caller holds its operation. */
+    /**
+     * Lets an undecided domain go on here alone, in a generation of its own: no replica of before
+     * is newer. The caller holds its operation.
+     */
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
@@ -341,6 +349,7 @@ final class Recovery {
         domain.replace(
                 view ->
                         view.with(DomainStatus.State.RUNNING, DomainStatus.Role.UNPROTECTED)
+                                .withGeneration(view.generation() + 1)
                                 .telling(reason));
         registry.tryRemember(domain, "");
         registry.ledger()
@@ -349,5 +358,6 @@ final class Recovery {
                         entry ->
                                 registry.ledger()
                                         .put(entry.with(Standing.DISCARDED, entry.generation())));
+        reprotector.runsAlone(domain);
     }
 }

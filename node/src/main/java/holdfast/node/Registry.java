@@ -74,7 +74,7 @@ final class Registry {
         return replicaDirectory;
     }
 
-    /** Where disk writes of replicas are written down before they reach the images. */
+    /** Where the disks of replicas keep what is not in their images yet. */
     Path journals() {
         return stateDirectory.resolve("journals");
     }

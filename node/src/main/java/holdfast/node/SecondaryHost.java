@@ -19,6 +19,7 @@ import holdfast.node.link.SessionAccepter;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.domain.QemuStandby;
@@ -48,15 +49,22 @@ final class SecondaryHost implements SessionAccepter {
     private static final Duration DISMISS_LOOK = Duration.ofMillis(20);
 
     private final Registry registry;
+    private final Reprotector reprotector;
+    private final FormerOwner formerOwner;
     private final ConcurrentHashMap<UUID, Replica> replicas = new ConcurrentHashMap<>();
 
-    SecondaryHost(Registry registry) {
+    SecondaryHost(Registry registry, Reprotector reprotector) {
         this.registry = registry;
+        this.reprotector = reprotector;
+        this.formerOwner = new FormerOwner(registry);
     }
 
     @Override
     public Decision decide(
-            LinkMessage.Hello peer, String address, LinkMessage.OpenSession session) {
+            LinkMessage.Hello peer,
+            String address,
+            LinkMessage.OpenSession session,
+            Optional<LinkMessage.StayProtected> staying) {
         try {
             Arbiters arbiter =
                     Arbiters.of(session.arbiter())
@@ -68,6 +76,9 @@ final class SecondaryHost implements SessionAccepter {
                                                             + "\" is unknown here, known are "
                                                             + Arrays.toString(Arbiters.values())));
             DomainSpec spec = spec(session);
+            Optional<ProtectionWish> wish =
+                    staying.map(stay -> Reprotector.inherited(stay, address));
+            formerOwner.giveWay(spec, session.generation(), peer.nodeName());
             requireRoom(spec);
             HostedDomain domain =
                     new HostedDomain(
@@ -89,11 +100,15 @@ final class SecondaryHost implements SessionAccepter {
                                     peer.nodeName(),
                                     arbiter.kind(),
                                     session.intervalMillis()));
+            domain.wish(wish);
             registry.add(domain);
             try {
                 replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
                 registry.remember(domain, "");
+                if (wish.isPresent()) {
+                    registry.store().putWish(domain.name(), wish.get());
+                }
             } catch (UncheckedIOException
                     | StoreException
                     | ApiException
@@ -189,12 +204,7 @@ final class SecondaryHost implements SessionAccepter {
         if (replica == null) {
             return registry.ledger()
                     .get(inquiry.session())
-                    .map(
-                            entry ->
-                                    new LinkMessage.Answer(
-                                            entry.standing(),
-                                            entry.generation(),
-                                            "as remembered by node " + registry.self().name()))
+                    .map(this::remembered)
                     .orElse(
                             new LinkMessage.Answer(
                                     Standing.UNKNOWN,
@@ -208,6 +218,41 @@ final class SecondaryHost implements SessionAccepter {
             dismiss(shell, "node " + peer.nodeName() + " came back and goes on");
         }
         return replica.standing();
+    }
+
+    private LinkMessage.Answer remembered(SessionLedger.Entry entry) {
+        HostedDomain domain = registry.byName().get(entry.domain());
+        if (entry.standing() == Standing.TOOK_OVER
+                && domain != null
+                && domain.view().generation() == entry.generation()) {
+            announceAgain(domain);
+        }
+        return new LinkMessage.Answer(
+                entry.standing(),
+                entry.generation(),
+                "as remembered by node " + registry.self().name());
+    }
+
+    /**
+     * Who asks could not be heard before: if it was the network that broke, switches beyond the cut
+     * still send the guest's frames to the old place.
+     */
+    private static void announceAgain(HostedDomain domain) {
+        domain.view()
+                .body()
+                .ifPresent(
+                        body ->
+                                Thread.ofVirtual()
+                                        .name("announce-" + domain.name())
+                                        .start(() -> announce(domain, body.qemu())));
+    }
+
+    private static void announce(HostedDomain domain, QemuDomain qemu) {
+        try {
+            qemu.announce();
+        } catch (HypervisorException e) {
+            LOG.info("event=not-announced domain={} reason=\"{}\"", domain.name(), e.getMessage());
+        }
     }
 
     /** Whether this secondary waits for a person to say who may go on. */
@@ -279,7 +324,7 @@ final class SecondaryHost implements SessionAccepter {
      * that is the operator, being dismissed is the verdict; it and a fail-over are handled one
      * after the other by the session, so that only one of them happens.
      */
-    private static void dismiss(RemusSecondary session, String reason) {
+    static void dismiss(RemusSecondary session, String reason) {
         session.post(new SecondaryEvent.Dismiss(reason));
         long until = System.nanoTime() + DISMISS_LIMIT.toNanos();
         try {
@@ -405,13 +450,13 @@ final class SecondaryHost implements SessionAccepter {
                 case SecondaryOutcome.Survived(long epoch, String reason) ->
                         survived((QemuDomain) survivor.orElseThrow(), epoch, reason);
                 case SecondaryOutcome.Discarded(String reason) -> {
-                    note(Standing.DISCARDED, entry.generation());
+                    over(Standing.DISCARDED, entry.generation());
                     registry.ended(domain, "the replica was discarded: " + reason);
                     place.remove();
                     registry.forget(domain);
                 }
                 case SecondaryOutcome.TakeOverFailed(long epoch, String reason) -> {
-                    note(Standing.UNDECIDED, entry.generation());
+                    over(Standing.UNDECIDED, entry.generation());
                     domain.replace(
                             view ->
                                     view.with(
@@ -437,7 +482,9 @@ final class SecondaryHost implements SessionAccepter {
                                     .with(Optional.of(HostedDomain.Body.running(qemu, place)))
                                     .telling("took over from epoch " + epoch + ": " + reason));
             registry.tryRemember(domain, "");
+            over(Standing.TOOK_OVER, entry.generation() + 1);
             GuestWatch.begin(registry, domain, qemu);
+            reprotector.runsAlone(domain);
         }
 
         @Override
@@ -470,7 +517,7 @@ final class SecondaryHost implements SessionAccepter {
                                             ? Standing.TOOK_OVER
                                             : Standing.UNDECIDED);
             if (standing == Standing.TOOK_OVER) {
-                announceAgain();
+                announceAgain(domain);
             }
             return new LinkMessage.Answer(
                     standing,
@@ -478,39 +525,24 @@ final class SecondaryHost implements SessionAccepter {
                     "node " + registry.self().name() + ": " + StatusReport.name(session.state()));
         }
 
-        /**
-         * Who asks could not be heard before: if it was the network that broke, switches beyond the
-         * cut still send the guest's frames to the old place.
-         */
-        private void announceAgain() {
-            domain.view()
-                    .body()
-                    .ifPresent(
-                            body ->
-                                    Thread.ofVirtual()
-                                            .name("announce-" + domain.name())
-                                            .start(() -> announce(body.qemu())));
-        }
-
-        private void announce(QemuDomain qemu) {
-            try {
-                qemu.announce();
-            } catch (HypervisorException e) {
-                LOG.info(
-                        "event=not-announced domain={} reason=\"{}\"",
-                        domain.name(),
-                        e.getMessage());
+        /** What is written down answers for the session from now on: it need not be kept. */
+        private void over(Standing standing, long generation) {
+            if (note(standing, generation)) {
+                replicas.remove(entry.session(), this);
             }
         }
 
-        private void note(Standing standing, long generation) {
+        /** Whether it is written down. */
+        private boolean note(Standing standing, long generation) {
             try {
                 registry.ledger().put(entry.with(standing, generation));
+                return true;
             } catch (UncheckedIOException e) {
                 LOG.error(
                         "event=not-remembered session={} reason=\"{}\"",
                         entry.session(),
                         e.getMessage());
+                return false;
             }
         }
 

@@ -17,6 +17,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
@@ -26,7 +27,7 @@ import java.util.stream.Stream;
 /**
  * What this node knows about the sessions it took part in, so that the other node can still ask
  * after both daemons were killed. One file each, forced to the disk before what it says happens;
- * the newest {@value #ENTRIES_MAX} are kept.
+ * the newest {@value #ENTRIES_MAX} and every undecided one are kept, some more for a while.
  */
 final class SessionLedger {
     static final int ENTRIES_MAX = 1000;
@@ -62,7 +63,10 @@ final class SessionLedger {
         }
     }
 
+    private static final int PUTS_PER_PRUNE = 100;
+
     private final Path directory;
+    private int putsUntilPrune;
 
     SessionLedger(Path directory) throws IOException {
         this.directory = directory;
@@ -71,10 +75,51 @@ final class SessionLedger {
     }
 
     /**
+     * A session that is known already can be put on a full disk, too.
+     *
      * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen
      */
     synchronized void put(Entry entry) {
         Path file = directory.resolve(entry.session() + SUFFIX);
+        try {
+            putBeside(entry, file);
+            putsUntilPrune--;
+            if (putsUntilPrune == 0) {
+                tryPrune();
+            }
+        } catch (IOException e) {
+            try {
+                putInPlace(entry, file);
+                LOG.warn(
+                        "event=remembered-in-place session={} reason=\"{}\" next=\"make room in"
+                                + " {}\"",
+                        entry.session(),
+                        e.getMessage(),
+                        directory);
+            } catch (IOException alsoFailed) {
+                e.addSuppressed(alsoFailed);
+                throw new UncheckedIOException(
+                        "cannot remember session "
+                                + entry.session()
+                                + " in "
+                                + file
+                                + ": "
+                                + e.getMessage()
+                                + "; make room there",
+                        e);
+            }
+        }
+    }
+
+    private void tryPrune() {
+        try {
+            prune();
+        } catch (IOException e) {
+            LOG.warn("event=not-pruned directory={} reason=\"{}\"", directory, e.getMessage());
+        }
+    }
+
+    private void putBeside(Entry entry, Path file) throws IOException {
         Path beside = directory.resolve(entry.session() + ".new");
         try {
             try (FileChannel out =
@@ -93,16 +138,36 @@ final class SessionLedger {
             try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
                 names.force(true);
             }
+        } finally {
+            Files.deleteIfExists(beside);
+        }
+    }
+
+    /**
+     * Into the room that the older entry has. A crash in the middle leaves what nobody can read:
+     * the session is then unknown, and whoever asks after an unknown one waits for a person.
+     */
+    private static void putInPlace(Entry entry, Path file) throws IOException {
+        byte[] content = JSON.writeValueAsBytes(entry);
+        try (FileChannel out = FileChannel.open(file, StandardOpenOption.WRITE)) {
+            byte[] padded =
+                    Arrays.copyOf(content, Math.max(content.length, Math.toIntExact(out.size())));
+            Arrays.fill(padded, content.length, padded.length, (byte) ' ');
+            ByteBuffer bytes = ByteBuffer.wrap(padded);
+            while (bytes.hasRemaining()) {
+                out.write(bytes);
+            }
+            out.force(true);
+        }
+    }
+
+    /** Forgets a session that never was: the other node did not open it. */
+    synchronized void remove(UUID session) {
+        Path file = directory.resolve(session + SUFFIX);
+        try {
+            Files.deleteIfExists(file);
         } catch (IOException e) {
-            throw new UncheckedIOException(
-                    "cannot remember session "
-                            + entry.session()
-                            + " in "
-                            + file
-                            + ": "
-                            + e.getMessage()
-                            + "; make room there",
-                    e);
+            throw new UncheckedIOException("cannot remove " + file, e);
         }
     }
 
@@ -158,10 +223,18 @@ final class SessionLedger {
         }
     }
 
+    /** What is not decided stays, however old: a daemon that is started must ask about it. */
     private void prune() throws IOException {
+        putsUntilPrune = PUTS_PER_PRUNE;
         List<Path> files = newestFirst();
         for (int i = ENTRIES_MAX; i < files.size(); i++) {
-            Files.deleteIfExists(files.get(i));
+            boolean decided =
+                    read(files.get(i))
+                            .filter(entry -> entry.standing() == Standing.UNDECIDED)
+                            .isEmpty();
+            if (decided) {
+                Files.deleteIfExists(files.get(i));
+            }
         }
     }
 }

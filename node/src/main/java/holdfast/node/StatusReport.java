@@ -3,10 +3,12 @@ package holdfast.node;
 import holdfast.engine.port.OutputGate;
 import holdfast.engine.remus.PrimaryState;
 import holdfast.engine.remus.SecondaryState;
+import holdfast.engine.reprotect.ReprotectionState;
 import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.api.RemusRequest.ArbiterKind;
+import holdfast.node.api.ReprotectionStatus;
 import holdfast.node.disk.DiskFigures;
 import holdfast.node.link.DiskStream;
 import holdfast.node.session.Arbiters;
@@ -46,6 +48,7 @@ final class StatusReport {
                 disks(spec),
                 spec.remusBackup().orElse(null),
                 protection(view.session()),
+                reprotection(view, domain.reprotection()),
                 view.event().orElse(null),
                 view.change());
     }
@@ -91,6 +94,41 @@ final class StatusReport {
             case HostedDomain.Session.Primary(RemusPrimary primary, boolean holdOutput) ->
                     primary(primary, holdOutput);
             case HostedDomain.Session.Secondary(RemusSecondary secondary) -> secondary(secondary);
+        };
+    }
+
+    private static ReprotectionStatus reprotection(
+            HostedDomain.View view, ReprotectionState state) {
+        ReprotectionState shown = view.isLive() ? state : new ReprotectionState.Off();
+        return switch (shown) {
+            case ReprotectionState.Off _ ->
+                    new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1);
+            case ReprotectionState.Protected(List<String> nodes, long _, int attempts) ->
+                    new ReprotectionStatus(
+                            ReprotectionStatus.State.PROTECTED, nodes, attempts, null, -1);
+            case ReprotectionState.Looking(
+                            List<String> nodes,
+                            int _,
+                            int attempts,
+                            long due,
+                            Optional<String> failure) ->
+                    new ReprotectionStatus(
+                            ReprotectionStatus.State.LOOKING,
+                            nodes,
+                            attempts,
+                            failure.orElse(null),
+                            Math.max(0, TimeUnit.NANOSECONDS.toMillis(due - System.nanoTime())));
+            case ReprotectionState.Trying(
+                            List<String> nodes,
+                            int _,
+                            int attempts,
+                            Optional<String> failure) ->
+                    new ReprotectionStatus(
+                            ReprotectionStatus.State.PROTECTING,
+                            nodes,
+                            attempts,
+                            failure.orElse(null),
+                            -1);
         };
     }
 

@@ -110,6 +110,8 @@ class NodeTest {
             assertThat(alone.protection()).isNull();
             assertThat(alone.lastEvent().text())
                     .startsWith("not protected: node 127.0.0.1:1 cannot be reached");
+            assertThat(alone.reprotection().candidates()).containsExactly("127.0.0.1:1");
+            await(a, "h", s -> s.reprotection().attempts() >= 2);
         }
     }
 

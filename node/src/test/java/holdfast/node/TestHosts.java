@@ -33,6 +33,10 @@ final class TestHosts implements AutoCloseable {
     }
 
     Node start(String name) {
+        return start(name, Node.Looks.BY_ITSELF);
+    }
+
+    Node start(String name, Node.Looks looks) {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =
@@ -45,7 +49,8 @@ final class TestHosts implements AutoCloseable {
                                 ram,
                                 Optional.of(directory.resolve(name + "-replicas")),
                                 100,
-                                500));
+                                500,
+                                looks));
         nodes.add(node);
         return node;
     }
@@ -78,8 +83,38 @@ final class TestHosts implements AutoCloseable {
     }
 
     static RemusRequest remus(String domain, int port, RemusRequest.ArbiterKind arbiter) {
+        return request(domain, port, arbiter, List.of(), RemusRequest.AfterLoss.STAY_ALONE);
+    }
+
+    /** Renewed by {@code node} or one of {@code others} when it is lost. */
+    static RemusRequest staying(
+            String domain, RemusRequest.ArbiterKind arbiter, int port, Integer... others) {
+        return request(
+                domain,
+                port,
+                arbiter,
+                Stream.of(others).map(other -> "127.0.0.1:" + other).toList(),
+                RemusRequest.AfterLoss.PROTECT_AGAIN);
+    }
+
+    private static RemusRequest request(
+            String domain,
+            int port,
+            RemusRequest.ArbiterKind arbiter,
+            List<String> others,
+            RemusRequest.AfterLoss afterLoss) {
         return new RemusRequest(
-                domain, "127.0.0.1:" + port, 25, true, false, arbiter, 50, 500, null);
+                domain,
+                "127.0.0.1:" + port,
+                25,
+                true,
+                false,
+                arbiter,
+                50,
+                500,
+                null,
+                others,
+                afterLoss);
     }
 
     /** Puts another role and generation into what a node that is gone wrote down of a domain. */

@@ -6,6 +6,7 @@ import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.api.RemusRequest;
+import holdfast.node.api.ReprotectionStatus;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -13,9 +14,11 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.OptionalLong;
 import java.util.TreeMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Predicate;
 import java.util.stream.Stream;
 
 /**
@@ -35,8 +38,17 @@ final class Demo implements AutoCloseable {
      * @param seconds how long the client writes before the host dies
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
+     * @param death what becomes of host A
+     * @param ending how far it goes
      */
-    record Options(Path command, Path guest, int seconds, int intervalMillis, int memoryMib) {}
+    record Options(
+            Path command,
+            Path guest,
+            int seconds,
+            int intervalMillis,
+            int memoryMib,
+            Death death,
+            Ending ending) {}
 
     private final Options options;
     private final Timeline timeline;
@@ -144,25 +156,40 @@ final class Demo implements AutoCloseable {
         ProcessHandle qemu = processHandle(last.pid(), "QEMU on A");
         ProcessHandle daemon = daemons.getFirst().toHandle();
         long killedNanos = System.nanoTime();
-        daemon.destroyForcibly();
-        qemu.destroyForcibly();
-        timeline.happened(killedNanos, "SIGKILL to host A: its daemon and its QEMU die");
-        awaitSurvivor(nodes.get(Lab.Host.B));
+        switch (options.death) {
+            case KILLED -> {
+                daemon.destroyForcibly();
+                qemu.destroyForcibly();
+                timeline.happened(killedNanos, "SIGKILL to host A: its daemon and its QEMU die");
+            }
+            case SILENT -> {
+                lab.silence(Lab.Host.A);
+                timeline.happened(
+                        killedNanos,
+                        "host A falls silent: its switch port is down, nobody is told");
+            }
+        }
+        awaitSurvivor(Lab.Host.B);
+        Aftermath aftermath = aftermath(killedNanos);
         // As long again as before, at most three seconds: the connection must carry on, not only
         // revive.
         sleep(Math.min(3, options.seconds) * 1000L);
-        client.tell("stop " + killedNanos);
+        client.tell("stop " + killedNanos + aftermath.killedAgain());
         Map<String, String> result =
                 fields(client.await(line -> line.startsWith("result "), "the client's result", 60));
         long gapEnd = Long.parseLong(result.get("gapEnd"));
         double failoverMillis = (gapEnd - killedNanos) / 1e6;
-        boolean survived = result.get("failure").isEmpty() && gapEnd > killedNanos;
+        double secondFailoverMillis = aftermath.failoverMillis(result);
+        boolean survived =
+                result.get("failure").isEmpty()
+                        && gapEnd > killedNanos
+                        && (options.ending != Ending.DIED_AGAIN || secondFailoverMillis > 0);
         if (survived) {
             timeline.happened(gapEnd, "the client gets the next answer, over the same connection");
         }
         timeline.happened(
                 survived
-                        ? "%s writes acknowledged, each read back from B: %s lost"
+                        ? "%s writes acknowledged, each read back from the survivor: %s lost"
                                 .formatted(result.get("acked"), result.get("lost"))
                         : "the connection did not survive: " + result.get("failure"));
         return new DemoResult(
@@ -174,27 +201,119 @@ final class Demo implements AutoCloseable {
                 new DemoResult.Percentiles(
                         protection.pauseMicros().p50(), protection.pauseMicros().p99()),
                 new DemoResult.Median(protection.dirtyPages().p50()),
-                Math.round(failoverMillis * 10) / 10.0,
+                tenths(failoverMillis),
+                aftermath.reprotectedMillis(),
+                secondFailoverMillis,
                 protection.tracker().kind(),
                 options.intervalMillis,
-                RemusRequest.DEADLINE_MILLIS_DEFAULT);
+                RemusRequest.DEADLINE_MILLIS_DEFAULT,
+                options.death.name().toLowerCase(Locale.ROOT));
     }
 
-    private void awaitSurvivor(ApiClient nodeB) {
-        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
-        DomainStatus status = nodeB.status(DOMAIN);
-        while (status.role() != DomainStatus.Role.SURVIVOR) {
-            if (System.nanoTime() > deadline) {
-                throw new DemoException("B did not go on with the domain: " + status.lastEvent());
-            }
-            status = nodeB.awaitChange(DOMAIN, status.change(), 500);
+    private static double tenths(double millis) {
+        return Math.round(millis * 10) / 10.0;
+    }
+
+    /**
+     * What the hosts did after the first fail-over.
+     *
+     * @param reprotectedMillis from the first death to the survivor's first commit; -1 where that
+     *     was not waited for
+     * @param killedAgainNanos when the second host died
+     */
+    private record Aftermath(double reprotectedMillis, OptionalLong killedAgainNanos) {
+        /** For the client's command. */
+        String killedAgain() {
+            return killedAgainNanos.isEmpty() ? "" : " " + killedAgainNanos.getAsLong();
         }
-        timeline.happened("B runs the domain: " + status.lastEvent().text());
+
+        /** -1 where there was no second death, or no answer after it. */
+        double failoverMillis(Map<String, String> result) {
+            long gapEnd = Long.parseLong(result.getOrDefault("secondGapEnd", "0"));
+            return killedAgainNanos.isEmpty() || gapEnd <= killedAgainNanos.getAsLong()
+                    ? -1
+                    : tenths((gapEnd - killedAgainNanos.getAsLong()) / 1e6);
+        }
+    }
+
+    private Aftermath aftermath(long killedNanos) {
+        return switch (options.ending) {
+            case SURVIVED -> new Aftermath(-1, OptionalLong.empty());
+            case PROTECTED_AGAIN ->
+                    new Aftermath(protectedAgainMillis(killedNanos), OptionalLong.empty());
+            case DIED_AGAIN -> {
+                double millis = protectedAgainMillis(killedNanos);
+                yield new Aftermath(millis, OptionalLong.of(killB()));
+            }
+        };
+    }
+
+    /** Host A's daemon starts again; nobody tells any of the hosts what to do. */
+    private double protectedAgainMillis(long killedNanos) {
+        startNode(Lab.Host.A);
+        timeline.happened("host A is back: its daemon runs, and knows of nothing");
+        ApiClient nodeB = nodes.get(Lab.Host.B);
+        DomainStatus status =
+                awaitStatus(
+                        nodeB,
+                        is ->
+                                is.reprotection().state() == ReprotectionStatus.State.PROTECTED
+                                        && is.role() == DomainStatus.Role.PRIMARY,
+                        "the survivor was not protected again");
+        long nanos = System.nanoTime() - killedNanos;
+        timeline.happened(
+                "B found A by itself: the domain is protected again, generation %d"
+                        .formatted(status.protection().generation()));
+        return tenths(nanos / 1e6);
+    }
+
+    private long killB() {
+        // The client writes under the new protection for a while.
+        sleep(Math.min(3, options.seconds) * 1000L);
+        DomainStatus last = nodes.get(Lab.Host.B).status(DOMAIN);
+        ProcessHandle qemu = processHandle(last.pid(), "QEMU on B");
+        long killedNanos = System.nanoTime();
+        daemons.get(1).destroyForcibly();
+        qemu.destroyForcibly();
+        timeline.happened(killedNanos, "SIGKILL to host B: its daemon and its QEMU die");
+        awaitSurvivor(Lab.Host.A);
+        return killedNanos;
+    }
+
+    private static DomainStatus awaitStatus(
+            ApiClient node, Predicate<DomainStatus> condition, String otherwise) {
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+        DomainStatus status = node.status(DOMAIN);
+        while (!condition.test(status)) {
+            if (System.nanoTime() > deadline) {
+                throw new DemoException(
+                        otherwise + " within 60 s: " + status.reprotection().lastError());
+            }
+            status = node.awaitChange(DOMAIN, status.change(), 500);
+        }
+        return status;
+    }
+
+    private void awaitSurvivor(Lab.Host host) {
+        ApiClient node = nodes.get(host);
+        long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
+        DomainStatus status = node.status(DOMAIN);
+        while (status.role() == DomainStatus.Role.SECONDARY) {
+            if (System.nanoTime() > deadline) {
+                throw new DemoException(
+                        host + " did not go on with the domain: " + status.lastEvent());
+            }
+            status = node.awaitChange(DOMAIN, status.change(), 500);
+        }
+        timeline.happened(host + " runs the domain: " + status.lastEvent().text());
     }
 
     private void startNode(Lab.Host host) {
         Path state = directory.resolve(host.name().toLowerCase(Locale.ROOT));
-        Path log = directory.resolve("node-" + host.name().toLowerCase(Locale.ROOT) + ".log");
+        Path log =
+                directory.resolve(
+                        "node-%s-%d.log"
+                                .formatted(host.name().toLowerCase(Locale.ROOT), daemons.size()));
         Path ram = ramDirectory.resolve(host.name().toLowerCase(Locale.ROOT));
         Path config = directory.resolve("node-" + host.name().toLowerCase(Locale.ROOT) + ".yaml");
         try {

@@ -57,6 +57,19 @@ public final class DemoCommand implements Callable<Integer> {
     private int memoryMib;
 
     @Option(
+            names = "--silent",
+            description =
+                    "Host A falls silent instead of being killed, which B can know by the heartbeat"
+                            + " deadline alone.")
+    private boolean silent;
+
+    @Option(
+            names = "--again",
+            description =
+                    "Once host A has come back and protects the domain again, host B dies as well.")
+    private boolean again;
+
+    @Option(
             names = "--keep-logs",
             description = "Keep the logs of both daemons and say where they are.")
     private boolean keepLogs;
@@ -67,7 +80,14 @@ public final class DemoCommand implements Callable<Integer> {
         Timeline timeline = new Timeline(progress);
         Demo demo =
                 Demo.open(
-                        new Demo.Options(command(), guest(), seconds, intervalMillis, memoryMib),
+                        new Demo.Options(
+                                command(),
+                                guest(),
+                                seconds,
+                                intervalMillis,
+                                memoryMib,
+                                silent ? Death.SILENT : Death.KILLED,
+                                ending()),
                         timeline);
         // Ctrl-C and SIGTERM end the virtual machine, not this method: what was started must go all
         // the same, and only once.
@@ -121,8 +141,16 @@ public final class DemoCommand implements Callable<Integer> {
         return result.good() ? 0 : 1;
     }
 
+    /** A host that is only silent does not come back. */
+    private Ending ending() {
+        if (silent && again) {
+            throw new DemoException("--again needs a host A that comes back: leave --silent out");
+        }
+        return silent ? Ending.SURVIVED : again ? Ending.DIED_AGAIN : Ending.PROTECTED_AGAIN;
+    }
+
     private static String summary(DemoResult result) {
-        return "%s %d checkpoints, guest stopped %.1f ms each (p99 %.1f ms), %d acknowledged writes, %d lost, back after %.0f ms."
+        return "%s %d checkpoints, guest stopped %.1f ms each (p99 %.1f ms), %d acknowledged writes, %d lost, back after %.0f ms%s."
                 .formatted(
                         result.good() ? "Nothing was lost:" : "Something was lost:",
                         result.epochsCommitted(),
@@ -130,7 +158,11 @@ public final class DemoCommand implements Callable<Integer> {
                         result.pauseMicros().p99() / 1000.0,
                         result.ackedWrites(),
                         result.lostAckedWrites(),
-                        result.failoverMillis());
+                        result.failoverMillis(),
+                        result.reprotectedMillis() < 0
+                                ? ""
+                                : ", protected again after %.1f s"
+                                        .formatted(result.reprotectedMillis() / 1000));
     }
 
     private static Path command() {

@@ -11,11 +11,15 @@ package holdfast.cli.demo;
  * @param connectionSurvived whether the one TCP connection carried all of it
  * @param pauseMicros how long checkpoints stopped the guest
  * @param dirtyPages pages of 4096 bytes per checkpoint
- * @param failoverMillis from SIGKILL to the first byte that the client got after it
+ * @param failoverMillis from SIGKILL, or from the port's going down, to the first byte that the
+ *     client got after it
+ * @param reprotectedMillis from SIGKILL to the survivor's first checkpoint that is committed by a
+ *     host A that came back; -1 when that was not waited for
+ * @param secondFailoverMillis as {@code failoverMillis}, when host B died after that; else -1
  * @param tracker how dirty pages were found
  * @param intervalMillis the guest ran this long between two checkpoints
- * @param deadlineMillis a peer silent for this long would be lost; a killed process is noticed at
- *     once
+ * @param deadlineMillis a peer silent for this long is lost; a killed process is noticed at once
+ * @param death {@code killed} or {@code silent}
  */
 public record DemoResult(
         String job,
@@ -26,9 +30,12 @@ public record DemoResult(
         Percentiles pauseMicros,
         Median dirtyPages,
         double failoverMillis,
+        double reprotectedMillis,
+        double secondFailoverMillis,
         String tracker,
         int intervalMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        String death) {
     /** Microseconds. */
     public record Percentiles(long p50, long p99) {}
 

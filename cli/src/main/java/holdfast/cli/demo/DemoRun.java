@@ -21,6 +21,8 @@ public final class DemoRun implements AutoCloseable {
      * @param seconds how long the client writes before the host dies
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
+     * @param death what becomes of the primary's host
+     * @param ending how far it goes
      * @param progress gets the timeline
      * @throws DemoException if the hosts cannot be made; nothing is left of them then
      */
@@ -30,10 +32,13 @@ public final class DemoRun implements AutoCloseable {
             int seconds,
             int intervalMillis,
             int memoryMib,
+            Death death,
+            Ending ending,
             PrintStream progress) {
         return new DemoRun(
                 Demo.open(
-                        new Demo.Options(command, guest, seconds, intervalMillis, memoryMib),
+                        new Demo.Options(
+                                command, guest, seconds, intervalMillis, memoryMib, death, ending),
                         new Timeline(progress)));
     }
 

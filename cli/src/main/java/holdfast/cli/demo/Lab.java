@@ -108,6 +108,11 @@ final class Lab implements AutoCloseable {
         return step.get();
     }
 
+    /** Nothing reaches a host or leaves it from now on; what lives there is not told. */
+    void silence(Host host) {
+        ip(Host.SWITCH, "link", "set", "port" + host.letter, "down");
+    }
+
     String namespace(Host host) {
         return prefix + host.letter;
     }

@@ -10,6 +10,8 @@ import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * The demo's outside world, a program of its own on the client's host: writes numbered keys to
@@ -27,6 +29,9 @@ final class WriterClient {
     /** Longer than any fail-over: a connection that is silent for so long is lost. */
     private static final int SILENCE_MILLIS = 20_000;
 
+    /** What was on its way when a host died arrives within this time. */
+    private static final long SOON_NANOS = 1_000_000_000L;
+
     private static final int WRITES_MAX = 4_000_000;
 
     private final Socket socket = new Socket();
@@ -34,7 +39,7 @@ final class WriterClient {
     private long[] ackedAtNanos = new long[1 << 16];
     private volatile int acked;
     private volatile boolean stopping;
-    private volatile long strickenAtNanos = Long.MIN_VALUE;
+    private volatile List<Long> strickenAtNanos = List.of();
 
     private WriterClient(PrintStream report) {
         this.report = report;
@@ -95,10 +100,19 @@ final class WriterClient {
             failure = e.toString();
         }
         int lost = failure.isEmpty() ? countLost() : -1;
-        Gap gap = longestGap();
+        List<Long> stricken = strickenAtNanos;
+        Gap gap = longestGap(stricken.isEmpty() ? Long.MIN_VALUE : stricken.getFirst());
+        Gap second = stricken.size() < 2 ? new Gap(0, 0) : longestGap(stricken.get(1));
         say(
-                "result acked=%d written=%d lost=%d gapStart=%d gapEnd=%d failure=%s"
-                        .formatted(acked, written, lost, gap.startNanos, gap.endNanos, failure));
+                "result acked=%d written=%d lost=%d gapStart=%d gapEnd=%d secondGapEnd=%d failure=%s"
+                        .formatted(
+                                acked,
+                                written,
+                                lost,
+                                gap.startNanos,
+                                gap.endNanos,
+                                second.endNanos,
+                                failure));
         stopper.interrupt();
     }
 
@@ -181,25 +195,29 @@ final class WriterClient {
     }
 
     /**
-     * {@code stop NANOS}: the host was killed then. Anything else, and the end of input, only
+     * {@code stop NANOS...}: hosts were killed then. Anything else, and the end of input, only
      * stops.
      */
     private void stopAt(String command) {
         if (command != null && command.startsWith("stop ")) {
-            strickenAtNanos = Long.parseLong(command.substring("stop ".length()));
+            strickenAtNanos =
+                    Stream.of(command.substring("stop ".length()).split(" "))
+                            .map(Long::valueOf)
+                            .toList();
         }
     }
 
     private record Gap(long startNanos, long endNanos) {}
 
     /**
-     * Of the silences that ended after the host was killed: answers that were on their way then
-     * still came in.
+     * Of the silences that ended after the host was killed, those that began soon: answers that
+     * were on their way then still came in; later ones have other reasons.
      */
-    private Gap longestGap() {
+    private Gap longestGap(long strickenNanos) {
         Gap longest = new Gap(0, 0);
         for (int i = 1; i < acked; i++) {
-            if (ackedAtNanos[i] > strickenAtNanos
+            if (ackedAtNanos[i] > strickenNanos
+                    && ackedAtNanos[i - 1] < strickenNanos + SOON_NANOS
                     && ackedAtNanos[i] - ackedAtNanos[i - 1]
                             > longest.endNanos - longest.startNanos) {
                 longest = new Gap(ackedAtNanos[i - 1], ackedAtNanos[i]);

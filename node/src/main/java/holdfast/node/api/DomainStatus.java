@@ -22,6 +22,7 @@ import java.util.List;
  *     null
  * @param protection the newest session, running or ended, that protected it; null where there was
  *     none since the daemon started
+ * @param reprotection what the node does by itself so that the domain stays protected
  * @param lastEvent the last thing the operator should know, or null
  * @param change grows with every change of state, role, protection state or event; not with every
  *     checkpoint
@@ -39,6 +40,7 @@ public record DomainStatus(
         List<Disk> disks,
         String remusBackup,
         ProtectionStatus protection,
+        ReprotectionStatus reprotection,
         Event lastEvent,
         long change) {
     public DomainStatus {

@@ -3,6 +3,9 @@ package holdfast.node.api;
 import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonValue;
 
+import java.util.ArrayList;
+import java.util.List;
+
 /**
  * How a domain is to be protected.
  *
@@ -19,6 +22,9 @@ import com.fasterxml.jackson.annotation.JsonValue;
  *     heartbeatMillis}, at most 600,000, or {@value #OF_THE_NODE}
  * @param tee absolute path of a file that gets a copy of the bulk stream, or null; needs {@code
  *     plain}
+ * @param others further nodes that may hold the replica when {@code node} cannot, in this order;
+ *     null: none
+ * @param afterLoss what happens once protection is lost; null: {@link AfterLoss#PROTECT_AGAIN}
  */
 public record RemusRequest(
         String domain,
@@ -29,8 +35,13 @@ public record RemusRequest(
         ArbiterKind arbiter,
         int heartbeatMillis,
         int deadlineMillis,
-        String tee) {
+        String tee,
+        List<String> others,
+        AfterLoss afterLoss) {
     public static final int PORT_DEFAULT = 7227;
+
+    /** Nodes that may hold the replica, all in all. */
+    public static final int NODES_MAX = 16;
 
     /** Leaves {@code heartbeatMillis} or {@code deadlineMillis} to the node's settings. */
     public static final int OF_THE_NODE = 0;
@@ -67,6 +78,50 @@ public record RemusRequest(
         }
     }
 
+    /** What happens once a secondary or a primary is lost. */
+    public enum AfterLoss {
+        /** Whoever runs the domain looks for a node that protects it. */
+        PROTECT_AGAIN,
+        /** It runs alone until somebody says {@code remus} again. */
+        STAY_ALONE;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static AfterLoss of(String text) {
+            return JsonNames.parse(AfterLoss.class, text);
+        }
+    }
+
+    /** By one node, renewed after a loss. */
+    public RemusRequest(
+            String domain,
+            String node,
+            int intervalMillis,
+            boolean holdOutput,
+            boolean plain,
+            ArbiterKind arbiter,
+            int heartbeatMillis,
+            int deadlineMillis,
+            String tee) {
+        this(
+                domain,
+                node,
+                intervalMillis,
+                holdOutput,
+                plain,
+                arbiter,
+                heartbeatMillis,
+                deadlineMillis,
+                tee,
+                null,
+                null);
+    }
+
+    @JsonCreator
     public RemusRequest {
         ApiException.require("domain", domain);
         ApiException.require("node", node);
@@ -78,6 +133,16 @@ public record RemusRequest(
         if (deadlineMillis != OF_THE_NODE) {
             int least = Math.max(heartbeatMillis, HEARTBEAT_MILLIS_MIN);
             range("deadlineMillis", deadlineMillis, 2 * least, DEADLINE_MILLIS_MAX);
+        }
+        others = others == null ? List.of() : List.copyOf(others);
+        afterLoss = afterLoss == null ? AfterLoss.PROTECT_AGAIN : afterLoss;
+        if (others.size() >= NODES_MAX) {
+            throw ApiException.badRequest(
+                    "others has "
+                            + others.size()
+                            + " nodes: allowed are "
+                            + NODES_MAX
+                            + " in all, node included");
         }
         if (tee != null && !plain) {
             throw ApiException.badRequest(
@@ -108,7 +173,40 @@ public record RemusRequest(
                         ? Math.max(nodeDeadlineMillis, 2 * heartbeat)
                         : deadlineMillis;
         return new RemusRequest(
-                domain, node, intervalMillis, holdOutput, plain, arbiter, heartbeat, deadline, tee);
+                domain,
+                node,
+                intervalMillis,
+                holdOutput,
+                plain,
+                arbiter,
+                heartbeat,
+                deadline,
+                tee,
+                others,
+                afterLoss);
+    }
+
+    /** The same by another of its nodes. */
+    public RemusRequest at(String otherNode) {
+        return new RemusRequest(
+                domain,
+                otherNode,
+                intervalMillis,
+                holdOutput,
+                plain,
+                arbiter,
+                heartbeatMillis,
+                deadlineMillis,
+                tee,
+                others,
+                afterLoss);
+    }
+
+    /** Every node that may hold the replica, the preferred one first. */
+    public List<String> nodes() {
+        List<String> nodes = new ArrayList<>(List.of(node));
+        nodes.addAll(others);
+        return List.copyOf(nodes);
     }
 
     private static void range(String field, int found, int least, int most) {

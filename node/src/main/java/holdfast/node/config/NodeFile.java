@@ -22,6 +22,7 @@ import java.util.Optional;
  *     description says unless given
  * @param heartbeatMillis default for {@link RemusRequest#heartbeatMillis}
  * @param deadlineMillis default for {@link RemusRequest#deadlineMillis}
+ * @param reprotect whether the node looks by itself for another one when protection was lost
  */
 public record NodeFile(
         String name,
@@ -31,7 +32,8 @@ public record NodeFile(
         Path ramDirectory,
         Optional<Path> replicaDirectory,
         int heartbeatMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        boolean reprotect) {
     static final List<String> KEYS =
             List.of(
                     "name",
@@ -40,7 +42,8 @@ public record NodeFile(
                     "ramDirectory",
                     "replicaDirectory",
                     "heartbeatMillis",
-                    "deadlineMillis");
+                    "deadlineMillis",
+                    "reprotect");
     private static final int FILE_BYTES_MAX = 1 << 20;
 
     /** The settings of a node without a file. */
@@ -114,9 +117,18 @@ public record NodeFile(
                         2 * heartbeat,
                         RemusRequest.DEADLINE_MILLIS_MAX,
                         Math.max(RemusRequest.DEADLINE_MILLIS_DEFAULT, 2 * heartbeat));
+        boolean reprotect = keys.truth("reprotect", true);
         mistakes.throwIfAny();
         return new NodeFile(
-                name, listen.host(), listen.port(), state, ram, replicas, heartbeat, deadline);
+                name,
+                listen.host(),
+                listen.port(),
+                state,
+                ram,
+                replicas,
+                heartbeat,
+                deadline,
+                reprotect);
     }
 
     /**
@@ -137,7 +149,8 @@ public record NodeFile(
                 ramDirectory,
                 replicas.or(() -> replicaDirectory),
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                reprotect);
     }
 
     private static Listen listenOption(String text) {

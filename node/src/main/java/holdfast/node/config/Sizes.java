@@ -6,14 +6,14 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Sizes such as {@code 256M} and {@code 1G}: whole numbers of KiB, MiB, GiB or TiB. */
-final class Sizes {
+public final class Sizes {
     private static final Pattern SIZE =
             Pattern.compile("([0-9]{1,12})([KMGT])(?:i?B)?", Pattern.CASE_INSENSITIVE);
 
     private Sizes() {}
 
     /** Bytes, or empty where the text is no size. */
-    static OptionalLong bytes(String text) {
+    public static OptionalLong bytes(String text) {
         Matcher matcher = SIZE.matcher(text.strip());
         if (!matcher.matches()) {
             return OptionalLong.empty();

@@ -564,8 +564,9 @@ public final class ReplicaImages implements ReplicaDisks {
     }
 
     private void leave() {
+        OptionalLong committed = state.read(() -> state.committed);
         try {
-            if (state.read(() -> state.committed).isPresent()) {
+            if (committed.isPresent()) {
                 bringToCommitted();
                 return;
             }
@@ -576,7 +577,7 @@ public final class ReplicaImages implements ReplicaDisks {
                     "event=journal-left domain={} epoch={} journal={} reason=\"{}\" next=\"it is"
                             + " brought into the images when the daemon is started again\"",
                     domain,
-                    state.read(() -> state.committed),
+                    committed.isPresent() ? committed.getAsLong() : "none",
                     journal.directory(),
                     e.getMessage());
         }

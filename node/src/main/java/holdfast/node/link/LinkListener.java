@@ -14,6 +14,7 @@ import java.net.StandardSocketOptions;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.channels.SocketChannel;
+import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Semaphore;
@@ -183,12 +184,12 @@ public final class LinkListener implements AutoCloseable {
 
     private boolean control(SocketChannel channel, Hello hello, String address) throws IOException {
         welcome(channel);
-        LinkMessage request =
-                ClosingDeadline.within(
-                        Handshake.ANSWER_LIMIT,
-                        channel,
-                        "OPEN_SESSION",
-                        () -> Handshake.read(channel));
+        Optional<LinkMessage.StayProtected> staying = Optional.empty();
+        LinkMessage request = request(channel);
+        if (request instanceof LinkMessage.StayProtected stay) {
+            staying = Optional.of(stay);
+            request = request(channel);
+        }
         if (!(request instanceof LinkMessage.OpenSession session)
                 || !session.session().equals(hello.session())) {
             throw new ProtocolException(
@@ -198,7 +199,7 @@ public final class LinkListener implements AutoCloseable {
                     "OPEN_SESSION of session " + hello.session(),
                     Handshake.name(request));
         }
-        return switch (accepter.decide(hello, address, session)) {
+        return switch (accepter.decide(hello, address, session, staying)) {
             case SessionAccepter.Decision.Refused(String text) -> {
                 Handshake.write(channel, new LinkMessage.SessionRefused(LinkMessage.clip(text)));
                 yield false;
@@ -208,6 +209,11 @@ public final class LinkListener implements AutoCloseable {
                 yield true;
             }
         };
+    }
+
+    private static LinkMessage request(SocketChannel channel) throws IOException {
+        return ClosingDeadline.within(
+                Handshake.ANSWER_LIMIT, channel, "OPEN_SESSION", () -> Handshake.read(channel));
     }
 
     private void openSession(

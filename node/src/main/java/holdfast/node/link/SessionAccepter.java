@@ -37,9 +37,14 @@ public interface SessionAccepter {
 
     /**
      * @param peer who asks
-     * @param address where it asks from, for people
+     * @param address where it asks from, {@code host:port}
+     * @param staying what a survivor is to do so that the domain stays protected
      */
-    Decision decide(LinkMessage.Hello peer, String address, LinkMessage.OpenSession session);
+    Decision decide(
+            LinkMessage.Hello peer,
+            String address,
+            LinkMessage.OpenSession session,
+            Optional<LinkMessage.StayProtected> staying);
 
     /**
      * What became of a session; for {@code DISMISS} the replica is discarded first unless it runs.

@@ -54,6 +54,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
      *
      * @param post hears what the secondary says and what becomes of it; must not block; may be
      *     called before this method returns
+     * @param staying told ahead of the session
      * @param tee a file that gets a copy of the bulk stream
      * @throws LinkRefusedException if the other node says no
      * @throws java.io.UncheckedIOException if {@code tee} cannot be written
@@ -64,6 +65,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
             NodeAddress address,
             NodeIdentity self,
             LinkMessage.OpenSession session,
+            Optional<LinkMessage.StayProtected> staying,
             Consumer<PrimaryEvent> post,
             Optional<Path> tee)
             throws IOException {
@@ -76,7 +78,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
                     Handshake.ANSWER_LIMIT,
                     control.channel(),
                     address + " does not answer OPEN_SESSION",
-                    () -> ask(address, control.channel(), session));
+                    () -> ask(address, control.channel(), staying, session));
             SocketChannel bulk =
                     Handshake.open(address, self, ConnectionKind.BULK, session.session()).channel();
             try {
@@ -124,8 +126,14 @@ public final class TcpPrimaryLink implements PrimaryLink {
     }
 
     private static LinkMessage ask(
-            NodeAddress address, SocketChannel channel, LinkMessage.OpenSession session)
+            NodeAddress address,
+            SocketChannel channel,
+            Optional<LinkMessage.StayProtected> staying,
+            LinkMessage.OpenSession session)
             throws IOException {
+        if (staying.isPresent()) {
+            Handshake.write(channel, staying.get());
+        }
         Handshake.write(channel, session);
         return switch (Handshake.read(channel)) {
             case LinkMessage.SessionAccepted accepted -> accepted;

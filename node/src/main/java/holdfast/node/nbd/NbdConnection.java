@@ -13,6 +13,8 @@ import java.nio.channels.SocketChannel;
 final class NbdConnection {
     private static final Logger LOG = LoggerFactory.getLogger(NbdConnection.class);
 
+    private static final int REASON_CHARS_MAX = 300;
+
     /** Where a connection is. */
     private sealed interface Phase {
         /** It must come to an end within the limit. */
@@ -29,6 +31,7 @@ final class NbdConnection {
     private final String client;
     private final Thread thread;
     private volatile NbdStream stream;
+    private volatile ServedExport used;
     private volatile Phase phase = new Phase.Handshake(System.nanoTime());
 
     NbdConnection(NbdServer server, SocketChannel socket, String client) {
@@ -44,6 +47,15 @@ final class NbdConnection {
 
     Thread thread() {
         return thread;
+    }
+
+    void use(ServedExport served) {
+        used = served;
+    }
+
+    /** Whether the thread, while it lives, may call this export. */
+    boolean uses(ServedExport served) {
+        return used == served;
     }
 
     private void run() {
@@ -63,20 +75,28 @@ final class NbdConnection {
     private String serve() throws IOException {
         try (NbdStream opened = new NbdStream(socket)) {
             stream = opened;
-            Negotiation negotiation = new Negotiation(opened, server::exports, server.tls());
-            return switch (negotiation.run()) {
-                case Negotiation.Outcome.Left _ -> "";
-                case Negotiation.Outcome.Transmit chosen -> {
-                    if (!server.admit(this, chosen.served())) {
-                        yield "too many connections, or the export was just removed";
-                    }
-                    thread.setName("nbd-" + chosen.served().export.name() + "-" + client);
-                    opened.growForData();
-                    new Transmission(opened, chosen).run();
-                    yield "";
-                }
-            };
+            try {
+                return serve(opened);
+            } finally {
+                server.leave(this);
+            }
         }
+    }
+
+    private String serve(NbdStream opened) throws IOException {
+        Negotiation negotiation = new Negotiation(opened, server::exports, server.tls());
+        return switch (negotiation.run()) {
+            case Negotiation.Outcome.Left _ -> "";
+            case Negotiation.Outcome.Transmit chosen -> {
+                if (!server.admit(this, chosen.served())) {
+                    yield "too many connections, or the export was just removed";
+                }
+                thread.setName("nbd-" + chosen.served().export.name() + "-" + client);
+                opened.growForData();
+                new Transmission(opened, chosen).run();
+                yield "";
+            }
+        };
     }
 
     private String brokenBy(Exception e) {
@@ -125,7 +145,13 @@ final class NbdConnection {
                 "event=nbd-connection-broken export={} client={} reason=\"{}\"",
                 export,
                 client,
-                reason);
+                printable(reason));
+    }
+
+    /** A reason may quote the client: it must not write lines of its own into the log. */
+    private static String printable(String text) {
+        String line = text.replaceAll("\\p{Cntrl}", "?").replace('"', '\'');
+        return line.length() <= REASON_CHARS_MAX ? line : line.substring(0, REASON_CHARS_MAX);
     }
 
     /** The handshake is over; false if this side closed the connection meanwhile. */
@@ -168,10 +194,13 @@ final class NbdConnection {
     }
 
     /** Ends the connection from another thread; its own thread ends soon after. */
-    synchronized void close(String reason, boolean broken) {
-        if (!(phase instanceof Phase.Closed)) {
-            phase = new Phase.Closed(reason, broken);
+    void close(String reason, boolean broken) {
+        synchronized (this) {
+            if (!(phase instanceof Phase.Closed)) {
+                phase = new Phase.Closed(reason, broken);
+            }
         }
+        server.leave(this);
         closeSocket();
     }
 

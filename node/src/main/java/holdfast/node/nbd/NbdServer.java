@@ -47,10 +47,14 @@ public final class NbdServer implements AutoCloseable {
     private final ScheduledThreadPoolExecutor deadlines;
     private final CountDownLatch closing = new CountDownLatch(1);
 
-    // Guarded by this. A connection is in exactly one of the two places.
+    // Guarded by this. A connection has a place in at most one of the two that are limited; it
+    // gives
+    // it up before its client sees the end, so that the client may come back at once, and stays
+    // among all until its thread is about to end.
     private final Map<String, ServedExport> exports = new TreeMap<>();
     private final Set<NbdConnection> handshakes = new HashSet<>();
     private final Map<NbdConnection, ServedExport> serving = new HashMap<>();
+    private final Set<NbdConnection> all = new HashSet<>();
     private boolean refusing;
 
     private long accepted;
@@ -155,13 +159,11 @@ public final class NbdServer implements AutoCloseable {
             if (served == null) {
                 throw noExport(name);
             }
-            ServedExport gone = served;
-            serving.forEach(
-                    (connection, of) -> {
-                        if (of == gone) {
-                            users.add(connection);
-                        }
-                    });
+            for (NbdConnection connection : all) {
+                if (connection.uses(served)) {
+                    users.add(connection);
+                }
+            }
         }
         served.export.shutDown();
         end(users, "export " + name + " is removed");
@@ -235,6 +237,7 @@ public final class NbdServer implements AutoCloseable {
         }
         if (handshakes.size() < limits.handshakesMax()) {
             refusing = false;
+            all.add(connection);
             return handshakes.add(connection);
         }
         if (!refusing) {
@@ -266,18 +269,25 @@ public final class NbdServer implements AutoCloseable {
                 return false;
             }
             serving.put(connection, served);
+            connection.use(served);
             served.connections.increment();
         }
         return connection.serving(served);
     }
 
-    /** A connection's thread is about to end. */
-    synchronized void ended(NbdConnection connection) {
+    /** A connection gives its place up. May be repeated. */
+    synchronized void leave(NbdConnection connection) {
         handshakes.remove(connection);
         ServedExport served = serving.remove(connection);
         if (served != null) {
             served.connections.decrement();
         }
+    }
+
+    /** A connection's thread is about to end. */
+    synchronized void ended(NbdConnection connection) {
+        leave(connection);
+        all.remove(connection);
     }
 
     private void checkDeadlines() {
@@ -288,9 +298,7 @@ public final class NbdServer implements AutoCloseable {
     }
 
     private synchronized List<NbdConnection> connections() {
-        List<NbdConnection> all = new ArrayList<>(handshakes);
-        all.addAll(serving.keySet());
-        return all;
+        return List.copyOf(all);
     }
 
     private static void end(List<NbdConnection> connections, String reason) {

@@ -57,6 +57,7 @@ public final class RemusPrimary {
 
     /**
      * @param opening what the secondary is asked for
+     * @param staying what a survivor is to do so that the domain stays protected
      * @param arbiter of the kind that {@code opening} names
      * @param interval the guest runs this long between two checkpoints
      * @param tee a file that gets a copy of the bulk stream
@@ -64,6 +65,7 @@ public final class RemusPrimary {
     public record Settings(
             NodeAddress peer,
             LinkMessage.OpenSession opening,
+            Optional<LinkMessage.StayProtected> staying,
             Arbiters arbiter,
             Duration interval,
             Optional<Path> tee) {}
@@ -109,7 +111,12 @@ public final class RemusPrimary {
         try {
             TcpPrimaryLink link =
                     TcpPrimaryLink.open(
-                            settings.peer(), self, settings.opening(), queue::post, settings.tee());
+                            settings.peer(),
+                            self,
+                            settings.opening(),
+                            settings.staying(),
+                            queue::post,
+                            settings.tee());
             try {
                 return new RemusPrimary(settings, guest, tracking, link, queue, listener);
             } catch (RuntimeException | OutOfMemoryError e) {

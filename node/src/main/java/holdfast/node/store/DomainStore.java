@@ -32,6 +32,7 @@ public final class DomainStore<S> {
 
     private static final String SPEC = "spec.json";
     private static final String RUNTIME = "runtime.json";
+    private static final String WISH = "wish.json";
     private static final String NEW = ".new";
     private static final String REMOVED = ".removed-";
 
@@ -62,8 +63,10 @@ public final class DomainStore<S> {
      * A domain as it was remembered.
      *
      * @param runtime empty where none was written, or the file was damaged
+     * @param wish as {@code runtime}
      */
-    public record Stored<S>(String name, S spec, Optional<DomainRuntime> runtime) {}
+    public record Stored<S>(
+            String name, S spec, Optional<DomainRuntime> runtime, Optional<ProtectionWish> wish) {}
 
     /**
      * A file that could not be understood.
@@ -111,11 +114,13 @@ public final class DomainStore<S> {
         Optional<S> spec = read(home.resolve(SPEC), codec::read, damages);
         Optional<DomainRuntime> runtime =
                 read(home.resolve(RUNTIME), DomainStore::runtime, damages);
+        Optional<ProtectionWish> wish =
+                read(home.resolve(WISH), (_, text) -> ProtectionWish.read(text), damages);
         if (spec.isEmpty() && entries(home).isEmpty()) {
             // The crash came between making the directory and naming the first file.
             deleteFile(home);
         }
-        return spec.map(known -> new Stored<>(name, known, runtime));
+        return spec.map(known -> new Stored<>(name, known, runtime, wish));
     }
 
     private static DomainRuntime runtime(String file, String text) {
@@ -189,6 +194,32 @@ public final class DomainStore<S> {
     /** Remembers where it runs. */
     public void putRuntime(String name, DomainRuntime runtime) {
         put(name, RUNTIME, json(runtime));
+    }
+
+    /**
+     * Remembers that it is to stay protected. No effect where the domain is not known (any more).
+     */
+    public void putWish(String name, ProtectionWish wish) {
+        if (Files.isDirectory(home(name))) {
+            put(name, WISH, wish.write());
+        }
+    }
+
+    /** Forgets that it was to stay protected. */
+    public void removeWish(String name) {
+        Path home = home(name);
+        if (!Files.exists(home.resolve(WISH))) {
+            return;
+        }
+        try {
+            Files.deleteIfExists(home.resolve(WISH));
+            steps.forceDirectory(home);
+        } catch (IOException e) {
+            throw new StoreException(
+                    "cannot remove " + home.resolve(WISH),
+                    e,
+                    "remove it by hand, or a restarted daemon protects the domain again");
+        }
     }
 
     private static String json(DomainRuntime runtime) {

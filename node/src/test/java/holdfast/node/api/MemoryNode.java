@@ -242,6 +242,7 @@ final class MemoryNode implements NodeApi {
                                 null)),
                 null,
                 null,
+                new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1),
                 null,
                 1);
     }
@@ -261,6 +262,7 @@ final class MemoryNode implements NodeApi {
                 was.disks(),
                 was.remusBackup(),
                 was.protection(),
+                was.reprotection(),
                 new DomainStatus.Event("2026-11-20T10:00:01.000Z", event),
                 was.change() + 1);
     }

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import org.junit.jupiter.api.Test;
 
+import java.util.Collections;
+import java.util.List;
+
 class RemusRequestTest {
     private static RemusRequest request(int heartbeatMillis, int deadlineMillis) {
         return new RemusRequest(
@@ -28,6 +31,34 @@ class RemusRequestTest {
     @Test
     void a_slower_heartbeat_stretches_the_nodes_deadline() {
         assertThat(request(2000, 0).orElse(100, 500)).isEqualTo(request(2000, 4000));
+    }
+
+    @Test
+    void its_nodes_are_the_first_and_the_others_and_not_too_many() {
+        RemusRequest plain = request(100, 500);
+        assertThat(plain.nodes()).containsExactly("hostB");
+        assertThat(plain.afterLoss()).isEqualTo(RemusRequest.AfterLoss.PROTECT_AGAIN);
+        assertThat(with(Collections.nCopies(15, "hostC")).at("hostD").nodes())
+                .hasSize(16)
+                .startsWith("hostD", "hostC");
+        assertThatThrownBy(() -> with(Collections.nCopies(16, "hostC")))
+                .isInstanceOf(ApiException.class)
+                .hasMessageContaining("16 in all");
+    }
+
+    private static RemusRequest with(List<String> others) {
+        return new RemusRequest(
+                "web",
+                "hostB",
+                25,
+                true,
+                false,
+                RemusRequest.ArbiterKind.OPERATOR,
+                100,
+                500,
+                null,
+                others,
+                null);
     }
 
     @Test

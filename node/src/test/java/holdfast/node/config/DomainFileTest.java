@@ -509,6 +509,8 @@ class DomainFileTest {
         assertThat(defaults.host() + ":" + defaults.port()).isEqualTo("0.0.0.0:7227");
         assertThat(defaults.ramDirectory()).hasToString("/dev/shm");
         assertThat(defaults.heartbeatMillis()).isEqualTo(100);
+        assertThat(defaults.reprotect()).isTrue();
+        assertThat(NodeFile.parse("n.yaml", "reprotect: false").reprotect()).isFalse();
         assertThat(defaults.deadlineMillis()).isEqualTo(500);
         assertThat(defaults.name()).isNotBlank();
         NodeFile v6 =

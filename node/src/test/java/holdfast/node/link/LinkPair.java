@@ -51,7 +51,10 @@ final class LinkPair implements AutoCloseable {
         return new SessionAccepter() {
             @Override
             public Decision decide(
-                    LinkMessage.Hello peer, String address, LinkMessage.OpenSession session) {
+                    LinkMessage.Hello peer,
+                    String address,
+                    LinkMessage.OpenSession session,
+                    Optional<LinkMessage.StayProtected> staying) {
                 return session.domain().equals("unwelcome")
                         ? new Decision.Refused("no room for unwelcome; free 1 GiB")
                         : new Decision.Accepted(
@@ -82,6 +85,7 @@ final class LinkPair implements AutoCloseable {
                         address(),
                         PRIMARY,
                         session(heartbeatMillis, deadlineMillis),
+                        Optional.empty(),
                         atPrimary::add,
                         tee);
         secondary = opened.get(5, TimeUnit.SECONDS);

@@ -295,6 +295,7 @@ class TcpLinkTest {
                                             address,
                                             LinkPair.PRIMARY,
                                             unwelcome,
+                                            Optional.empty(),
                                             _ -> {},
                                             Optional.empty()))
                     .isInstanceOf(LinkRefusedException.class)
@@ -305,6 +306,7 @@ class TcpLinkTest {
                                             address,
                                             LinkPair.SECONDARY,
                                             unwelcome,
+                                            Optional.empty(),
                                             _ -> {},
                                             Optional.empty()))
                     .isInstanceOf(LinkRefusedException.class)

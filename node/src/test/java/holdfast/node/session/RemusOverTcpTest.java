@@ -77,12 +77,13 @@ class RemusOverTcpTest {
     void an_operators_failover_stops_the_primary_before_the_survivor_runs() throws Exception {
         try (Pair pair = new Pair(StreamEncoding.DELTA, Arbiters.OPERATOR)) {
             pair.awaitCommits(5);
-            boolean[] destroyedFirst = new boolean[1];
-            pair.standby.takenOver.thenRun(() -> destroyedFirst[0] = pair.guest.destroyed());
+            // Looked at while the survivor is being let run, not afterwards.
+            CompletableFuture<Boolean> destroyedFirst =
+                    pair.standby.takenOver.thenApply(_ -> pair.guest.destroyed());
             pair.secondary.request(new SecondaryEvent.FailOver());
             PagedStandby.TakenOver survivor = pair.standby.takenOver.get(10, TimeUnit.SECONDS);
             assertThat(survivor.foundChecksum()).isEqualTo(survivor.expectedChecksum());
-            assertThat(destroyedFirst[0]).isTrue();
+            assertThat(destroyedFirst.get(10, TimeUnit.SECONDS)).isTrue();
             assertThat(pair.primaryOutcome.get(10, TimeUnit.SECONDS))
                     .isInstanceOf(PrimaryOutcome.StoodDown.class);
             assertThat(pair.secondaryOutcome.get(10, TimeUnit.SECONDS))
@@ -208,7 +209,8 @@ class RemusOverTcpTest {
                                 public Decision decide(
                                         LinkMessage.Hello peer,
                                         String address,
-                                        LinkMessage.OpenSession session) {
+                                        LinkMessage.OpenSession session,
+                                        Optional<LinkMessage.StayProtected> staying) {
                                     return secondary.accepted();
                                 }
 
@@ -224,6 +226,7 @@ class RemusOverTcpTest {
                             new RemusPrimary.Settings(
                                     new NodeAddress("127.0.0.1", relay.port()),
                                     opening,
+                                    Optional.empty(),
                                     arbiter,
                                     Duration.ofMillis(5),
                                     Optional.empty()),

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.RemusRequest;
+import holdfast.node.link.NodeAddress;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -72,10 +74,65 @@ class DomainStoreTest {
     void what_was_put_is_there_after_a_restart() {
         store().putSpec("web", new Spec("web", 256));
         assertThat(only())
-                .isEqualTo(new DomainStore.Stored<>("web", new Spec("web", 256), Optional.empty()));
+                .isEqualTo(
+                        new DomainStore.Stored<>(
+                                "web", new Spec("web", 256), Optional.empty(), Optional.empty()));
         store().putRuntime("web", runtime(1));
         store().putRuntime("web", runtime(2));
         assertThat(only().runtime()).contains(runtime(2));
+    }
+
+    @Test
+    void a_wish_is_there_after_a_restart_until_it_is_removed_and_only_of_a_known_domain() {
+        ProtectionWish wish =
+                new ProtectionWish(
+                        List.of("hostB", "10.0.0.3:7300", "hostB:7227"),
+                        25,
+                        true,
+                        false,
+                        RemusRequest.ArbiterKind.OPERATOR,
+                        100,
+                        500);
+        assertThat(wish.nodes()).containsExactly("hostB:7227", "10.0.0.3:7300");
+        store().putWish("web", wish);
+        assertThat(store().load().domains()).isEmpty();
+        store().putSpec("web", new Spec("web", 256));
+        store().putWish("web", wish);
+        assertThat(only().wish()).contains(wish);
+        store().removeWish("web");
+        store().removeWish("web");
+        assertThat(only().wish()).isEmpty();
+    }
+
+    @Test
+    void a_survivor_prefers_the_old_primary_and_never_names_itself() {
+        ProtectionWish wish =
+                new ProtectionWish(
+                        List.of("b", "c"),
+                        25,
+                        true,
+                        false,
+                        RemusRequest.ArbiterKind.NONE,
+                        100,
+                        500);
+        NodeAddress a = new NodeAddress("10.0.0.1", 7227);
+        assertThat(wish.without(NodeAddress.parse("b")).preferring(a).nodes())
+                .containsExactly("10.0.0.1:7227", "c:7227");
+    }
+
+    @Test
+    void a_damaged_wish_is_moved_aside_and_said() throws IOException {
+        store().putSpec("web", new Spec("web", 256));
+        Files.writeString(
+                directory.resolve("web").resolve("wish.json"),
+                """
+                {"nodes":["b:99999"],"intervalMillis":25,"holdOutput":true,"plain":false,
+                "arbiter":"none","heartbeatMillis":100,"deadlineMillis":500}
+                """);
+        DomainStore.Contents<Spec> contents = store().load();
+        assertThat(contents.damages()).hasSize(1);
+        assertThat(contents.damages().getFirst().text()).contains("99999");
+        assertThat(contents.domains().getFirst().wish()).isEmpty();
     }
 
     @Test

@@ -216,7 +216,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
     /** Main memory, mapped at the first call; lives until this domain is closed. */
     public MappedMemory memory() {
         if (memory.isEmpty()) {
-            memory = Optional.of(MappedMemory.open(found.ramFile(), found.ramBytes()));
+            memory = Optional.of(MappedMemory.openReserved(found.ramFile(), found.ramBytes()));
         }
         return memory.get();
     }

@@ -1,6 +1,7 @@
 package holdfast.qemu.launch;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.linux.ReservedStorage;
 
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -41,18 +42,34 @@ public record QemuProcess(ProcessIdentity identity, QemuFiles files) {
         command.addAll(QemuCommandLine.of(spec, files, accelerator, start));
         try {
             Files.createDirectories(files.directory());
-            checkRoom(files.ram(), spec.memoryBytes());
             Files.deleteIfExists(files.pid());
-            run(command, directory(spec), files, limit);
-            return find(files)
-                    .orElseThrow(
-                            () ->
-                                    new HypervisorException(
-                                            START,
-                                            "it ended right after its start: " + said(files)));
+            if (Files.exists(files.ram())) {
+                return launched(command, spec, files, limit);
+            }
+            // A guest that touches memory which is not there dies of it, much later: not one page
+            // is
+            // left to chance.
+            ReservedStorage.create(START, files.ram(), spec.memoryBytes());
+            try {
+                return launched(command, spec, files, limit);
+            } catch (IOException | RuntimeException e) {
+                Files.deleteIfExists(files.ram());
+                throw e;
+            }
         } catch (IOException e) {
             throw new HypervisorException(START, spec.name() + ": " + e.getMessage(), e);
         }
+    }
+
+    private static QemuProcess launched(
+            List<String> command, DomainSpec spec, QemuFiles files, Duration limit)
+            throws IOException {
+        run(command, directory(spec), files, limit);
+        return find(files)
+                .orElseThrow(
+                        () ->
+                                new HypervisorException(
+                                        START, "it ended right after its start: " + said(files)));
     }
 
     /** The process that was started with these files, if it still runs. */
@@ -137,23 +154,6 @@ public record QemuProcess(ProcessIdentity identity, QemuFiles files) {
             return text.isEmpty() ? "(it said nothing)" : text;
         } catch (IOException e) {
             return "(no " + files.errors() + ": " + e.getMessage() + ")";
-        }
-    }
-
-    /** A guest whose RAM file cannot grow dies of a bus error much later; say so now. */
-    private static void checkRoom(Path ram, long bytes) throws IOException {
-        long present = Files.exists(ram) ? Files.size(ram) : 0;
-        long free = Files.getFileStore(ram.getParent()).getUsableSpace();
-        long missing = bytes - present - free;
-        if (missing > 0) {
-            throw new HypervisorException(
-                    START,
-                    "%s has %d MiB free, the RAM file needs %d MiB: %d MiB are missing; enlarge it with mount -o remount,size=..., or give the domain less memory"
-                            .formatted(
-                                    ram.getParent(),
-                                    free >> 20,
-                                    bytes >> 20,
-                                    (missing + (1 << 20) - 1) >> 20));
         }
     }
 

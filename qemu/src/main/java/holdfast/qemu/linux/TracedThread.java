@@ -199,7 +199,13 @@ final class TracedThread implements AutoCloseable {
 
     private Stop awaitStop(long deadlineNanos) {
         long started = System.nanoTime();
-        for (long now = started; now - deadlineNanos < 0; now = System.nanoTime()) {
+        for (long now = started; ; now = System.nanoTime()) {
+            boolean late = now - deadlineNanos >= 0;
+            if (late && now == started) {
+                throw new HypervisorException("trace", late(started, now));
+            }
+            // Looked at once more after the deadline: on a busy machine it may be this thread that
+            // came late.
             int status = Syscalls.waitStatus(tid);
             if (status != -1) {
                 if ((status & 0xff) != 0x7f) {
@@ -212,6 +218,9 @@ final class TracedThread implements AutoCloseable {
                 phase = Phase.STOPPED;
                 return new Stop(status >>> 8 & 0xff, status >>> 16);
             }
+            if (late) {
+                throw new HypervisorException("trace", late(started, now));
+            }
             // A thread that can stop does so within tens of microseconds; its guest stands still
             // until we notice.
             if (now - started < SPIN_NANOS) {
@@ -220,7 +229,6 @@ final class TracedThread implements AutoCloseable {
                 LockSupport.parkNanos(PAUSE_NANOS);
             }
         }
-        throw new HypervisorException("trace", late(started, System.nanoTime()));
     }
 
     private String late(long startedNanos, long nowNanos) {

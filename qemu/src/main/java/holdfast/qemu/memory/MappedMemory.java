@@ -2,22 +2,17 @@ package holdfast.qemu.memory;
 
 import holdfast.engine.HypervisorException;
 import holdfast.engine.port.GuestMemory;
-import holdfast.qemu.linux.Errno;
 import holdfast.qemu.linux.FileIdentity;
-import holdfast.qemu.linux.Syscalls;
-import holdfast.qemu.linux.SystemCallException;
+import holdfast.qemu.linux.ReservedStorage;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
-import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.util.Set;
 
 /**
  * A RAM file, mapped shared and writable into this process. Any thread may use it; the one that
@@ -68,45 +63,30 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
     }
 
     /**
-     * Creates a RAM file of zeros, for a replica, with all its storage reserved: on a memory file
-     * system a write beyond what it can hold would be a SIGBUS, the end of this process, so a lack
-     * must show here. Its owner alone may read it.
+     * Maps the RAM file of a QEMU that somebody else may have started, and reserves the pages its
+     * guest has not touched yet: reading them would take room that may not be there.
      */
-    public static MappedMemory create(Path path, long bytes) {
-        checkSize(bytes);
-        Path directory = path.toAbsolutePath().getParent();
+    public static MappedMemory openReserved(Path path, long bytes) {
+        MappedMemory memory = open(path, bytes);
         try {
-            long usable = Files.getFileStore(directory).getUsableSpace();
-            if (usable < bytes) {
-                throw tooSmall(path, directory, bytes, usable, null);
-            }
-            try (FileChannel channel =
-                    FileChannel.open(
-                            path,
-                            Set.of(
-                                    StandardOpenOption.CREATE_NEW,
-                                    StandardOpenOption.READ,
-                                    StandardOpenOption.WRITE),
-                            PosixFilePermissions.asFileAttribute(
-                                    PosixFilePermissions.fromString("rw-------")))) {
-                return fill(path, directory, channel, bytes);
-            }
-        } catch (FileAlreadyExistsException e) {
-            throw new HypervisorException(
-                    "create RAM file",
-                    path + " exists already; if no QEMU uses it (fuser " + path + "), remove it",
-                    e);
-        } catch (IOException e) {
-            throw new HypervisorException("create RAM file", path + ": " + e, e);
+            ReservedStorage.reserve("reserve RAM file", path, bytes);
+            return memory;
+        } catch (RuntimeException e) {
+            memory.close();
+            throw e;
         }
     }
 
-    private static MappedMemory fill(Path path, Path directory, FileChannel channel, long bytes)
-            throws IOException {
+    /**
+     * Creates a RAM file of zeros, for a replica, with all its storage reserved. Its owner alone
+     * may read it.
+     */
+    public static MappedMemory create(Path path, long bytes) {
+        checkSize(bytes);
+        ReservedStorage.create("create RAM file", path, bytes);
         try {
-            reserve(path, directory, bytes);
-            return map(path, channel, bytes);
-        } catch (RuntimeException | IOException | Error e) {
+            return open(path, bytes);
+        } catch (RuntimeException | Error e) {
             try {
                 Files.deleteIfExists(path);
             } catch (IOException left) {
@@ -114,35 +94,6 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
             }
             throw e;
         }
-    }
-
-    private static void reserve(Path path, Path directory, long bytes) throws IOException {
-        int fd = Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_CLOEXEC);
-        try {
-            Syscalls.fallocate(fd, bytes);
-        } catch (SystemCallException e) {
-            if (e.errno() == Errno.ENOSPC) {
-                long usable = Files.getFileStore(directory).getUsableSpace();
-                throw tooSmall(path, directory, bytes, usable, e);
-            }
-            if (e.errno() != Errno.EOPNOTSUPP) {
-                throw new HypervisorException("create RAM file", path + ": " + e.getMessage(), e);
-            }
-            // A file system that cannot reserve: the free space looked at before is all the
-            // assurance there is.
-        } finally {
-            Syscalls.close(fd);
-        }
-    }
-
-    private static HypervisorException tooSmall(
-            Path path, Path directory, long bytes, long usable, Throwable cause) {
-        long missing = Math.max(1, (bytes - usable + (1 << 20) - 1) >> 20);
-        return new HypervisorException(
-                "create RAM file",
-                "%s needs %d MiB, the file system of %s has %d MiB free, %d MiB are missing; free some, or enlarge it (mount -o remount,size=... %s)"
-                        .formatted(path, bytes >> 20, directory, usable >> 20, missing, directory),
-                cause);
     }
 
     private static MappedMemory map(Path path, FileChannel channel, long bytes) throws IOException {

@@ -33,6 +33,9 @@ public final class StateSaver implements AutoCloseable {
     /** Tables the firmware was given may still be rebuilt. */
     private static final long SETTLED_BASE_NANOS = 10_000_000_000L;
 
+    /** Device sections are some dozen kilobytes; less free than this makes an error suspicious. */
+    private static final long ROOM_BYTES = 1 << 20;
+
     private static final Set<String> BASE_EVENTS = Set.of("RESET", "DEVICE_DELETED");
     private static final String COMMAND = "xen-save-devices-state";
 
@@ -166,7 +169,11 @@ public final class StateSaver implements AutoCloseable {
     }
 
     private MemorySegment saveSections() {
-        qmp.execute(COMMAND, Map.of("filename", file.toString(), "live", false), LIMIT);
+        try {
+            qmp.execute(COMMAND, Map.of("filename", file.toString(), "live", false), LIMIT);
+        } catch (HypervisorException e) {
+            throw explained(e);
+        }
         sections.clear();
         try {
             if (open.isEmpty()) {
@@ -181,6 +188,23 @@ public final class StateSaver implements AutoCloseable {
         MemorySegment bytes = sections.bytes();
         StateSplice.requireSections(bytes);
         return bytes.asReadOnly();
+    }
+
+    /** QEMU says of a full file system only that there was an error. */
+    private HypervisorException explained(HypervisorException said) {
+        try {
+            long free = Files.getFileStore(file.getParent()).getUsableSpace();
+            return free >= ROOM_BYTES
+                    ? said
+                    : new HypervisorException(
+                            COMMAND,
+                            "cannot write %s: its file system has %d KiB free; make room there"
+                                    .formatted(file, free >> 10),
+                            said);
+        } catch (IOException e) {
+            said.addSuppressed(e);
+            return said;
+        }
     }
 
     @Override

@@ -3,6 +3,7 @@ package holdfast.qemu.state;
 import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.linux.ReservedStorage;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
@@ -14,8 +15,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
-import java.nio.file.attribute.PosixFilePermissions;
-import java.util.Set;
 
 /**
  * A qcow2 image without a disk: one internal snapshot whose VM-state area is one run of clusters,
@@ -41,6 +40,8 @@ public final class VmStateImage implements AutoCloseable {
     /** One L2 table, and one block of 16-bit refcounts, must be enough. */
     public static final long STATE_BYTES_MAX = (long) (TABLE_ENTRIES - 16) * CLUSTER_BYTES;
 
+    private static final String CREATE = "create state image";
+
     private static final int MAGIC = 0x514649fb;
     private static final int VERSION = 3;
     private static final int HEADER_BYTES = 104;
@@ -65,6 +66,9 @@ public final class VmStateImage implements AutoCloseable {
     private final Arena arena;
     private final MemorySegment state;
 
+    /** Of the state area; the rest of it is a hole that must not be touched. */
+    private long reservedBytes;
+
     private VmStateImage(Path path, Arena arena, MemorySegment state) {
         this.path = path;
         this.arena = arena;
@@ -83,23 +87,29 @@ public final class VmStateImage implements AutoCloseable {
                     "stateBytes: found " + stateBytes + ", expected 1 to " + STATE_BYTES_MAX);
         }
         int clusters = (int) ((stateBytes + CLUSTER_BYTES - 1) >> CLUSTER_BITS);
+        ReservedStorage.create(CREATE, path, at(STATE));
         Arena arena = Arena.ofShared();
         try (FileChannel channel =
-                FileChannel.open(
-                        path,
-                        Set.of(
-                                StandardOpenOption.CREATE_NEW,
-                                StandardOpenOption.READ,
-                                StandardOpenOption.WRITE),
-                        PosixFilePermissions.asFileAttribute(
-                                PosixFilePermissions.fromString("rw-------")))) {
-            long bytes = (long) (STATE + clusters) << CLUSTER_BITS;
-            MemorySegment image = channel.map(FileChannel.MapMode.READ_WRITE, 0, bytes, arena);
+                FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
+            MemorySegment image =
+                    channel.map(FileChannel.MapMode.READ_WRITE, 0, at(STATE + clusters), arena);
             describe(image, clusters);
-            return new VmStateImage(path, arena, image.asSlice((long) STATE << CLUSTER_BITS));
+            return new VmStateImage(path, arena, image.asSlice(at(STATE)));
         } catch (IOException e) {
-            arena.close();
-            throw new HypervisorException("create state image", path + ": " + e, e);
+            undo(arena, path, e);
+            throw new HypervisorException(CREATE, path + ": " + e, e);
+        } catch (RuntimeException | Error e) {
+            undo(arena, path, e);
+            throw e;
+        }
+    }
+
+    private static void undo(Arena arena, Path path, Throwable reason) {
+        arena.close();
+        try {
+            Files.deleteIfExists(path);
+        } catch (IOException left) {
+            reason.addSuppressed(left);
         }
     }
 
@@ -157,7 +167,7 @@ public final class VmStateImage implements AutoCloseable {
     /**
      * Puts a stream into the state area; what an earlier, longer one left behind it is not read.
      *
-     * @throws HypervisorException if it does not fit
+     * @throws HypervisorException if it does not fit, the image or the file system
      */
     public void write(StateSplice splice) {
         if (splice.bytes() > state.byteSize()) {
@@ -165,6 +175,10 @@ public final class VmStateImage implements AutoCloseable {
                     "load device state",
                     "%d bytes of state do not fit the %d of %s: give the standby a larger state image"
                             .formatted(splice.bytes(), state.byteSize(), path));
+        }
+        if (splice.bytes() > reservedBytes) {
+            ReservedStorage.reserve("load device state", path, at(STATE) + splice.bytes());
+            reservedBytes = splice.bytes();
         }
         splice.copyTo(state);
     }

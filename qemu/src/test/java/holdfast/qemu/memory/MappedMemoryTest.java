@@ -79,6 +79,36 @@ class MappedMemoryTest {
     }
 
     @Test
+    void a_sparse_file_without_room_for_its_holes_is_refused_instead_of_touched() throws Exception {
+        Path shared = Files.createTempFile(Path.of("/dev/shm"), "hf-sparse", "");
+        try {
+            long bytes = (Files.getFileStore(shared).getTotalSpace() / 4096 + 1) * 4096;
+            try (RandomAccessFile sparse = new RandomAccessFile(shared.toFile(), "rw")) {
+                sparse.setLength(bytes);
+            }
+            assertThatThrownBy(() -> MappedMemory.openReserved(shared, bytes))
+                    .isInstanceOf(HypervisorException.class)
+                    .hasMessageContaining("MiB are missing")
+                    .hasMessageContaining("remount,size");
+        } finally {
+            Files.delete(shared);
+        }
+    }
+
+    @Test
+    void reserving_keeps_what_a_file_holds() throws Exception {
+        Path path = Files.write(directory.resolve("ram"), new byte[] {7});
+        try (RandomAccessFile sparse = new RandomAccessFile(path.toFile(), "rw")) {
+            sparse.setLength(MIB);
+        }
+        try (MappedMemory memory = MappedMemory.openReserved(path, MIB)) {
+            assertThat(memory.bytes().get(ValueLayout.JAVA_BYTE, 0)).isEqualTo((byte) 7);
+            assertThat(memory.bytes().asSlice(1, MIB - 1).toArray(ValueLayout.JAVA_BYTE))
+                    .containsOnly(0);
+        }
+    }
+
+    @Test
     void an_existing_file_is_not_overwritten() throws Exception {
         Path path = Files.write(directory.resolve("ram"), new byte[] {1});
         assertThatThrownBy(() -> MappedMemory.create(path, 4096))

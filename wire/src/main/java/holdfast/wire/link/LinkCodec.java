@@ -23,6 +23,7 @@ import holdfast.wire.link.LinkMessage.OpenSession;
 import holdfast.wire.link.LinkMessage.Refused;
 import holdfast.wire.link.LinkMessage.SessionAccepted;
 import holdfast.wire.link.LinkMessage.SessionRefused;
+import holdfast.wire.link.LinkMessage.StayProtected;
 import holdfast.wire.link.LinkMessage.StoodDown;
 import holdfast.wire.link.LinkMessage.Welcome;
 
@@ -51,6 +52,7 @@ public final class LinkCodec {
         OPEN_SESSION(16, BODY_BYTES_MAX),
         SESSION_ACCEPTED(17, 0),
         SESSION_REFUSED(18, LinkMessage.REASON_BYTES_MAX + 8),
+        STAY_PROTECTED(24, LinkMessage.WISH_BYTES_MAX + LinkMessage.NAME_BYTES_MAX + 8),
         HEARTBEAT(32, 8),
         CHECKPOINT_MESSAGE(33, 20),
         CHECKPOINT_DIGEST(34, 20),
@@ -108,6 +110,7 @@ public final class LinkCodec {
         return switch (message) {
             case InboundFrame frame -> frame.bytes().size() + 32;
             case OpenSession open -> open.specJson().size() + 1024;
+            case StayProtected stay -> stay.wishJson().size() + 64;
             default -> 64;
         };
     }
@@ -154,6 +157,13 @@ public final class LinkCodec {
                     out.u64(disk.bytes());
                 }
                 yield Type.OPEN_SESSION;
+            }
+            case StayProtected(String host, int port, Bytes wish) -> {
+                out.text(host);
+                out.u16(port);
+                out.u32(wish.size());
+                out.bytes(wish);
+                yield Type.STAY_PROTECTED;
             }
             case SessionAccepted _ -> Type.SESSION_ACCEPTED;
             case SessionRefused(String text) -> {
@@ -348,6 +358,11 @@ public final class LinkCodec {
             case OPEN_SESSION -> openSession(in);
             case SESSION_ACCEPTED -> new SessionAccepted();
             case SESSION_REFUSED -> new SessionRefused(in.text("text"));
+            case STAY_PROTECTED ->
+                    new StayProtected(
+                            in.text("host"),
+                            in.u16("port"),
+                            in.bytes("wish", in.u32("wish bytes")));
             case HEARTBEAT -> new Heartbeat(in.u64("sequence"));
             case CHECKPOINT_MESSAGE -> new CheckpointMessage(in.u64("epoch"), in.rest());
             case CHECKPOINT_DIGEST ->

@@ -26,6 +26,9 @@ public sealed interface LinkMessage {
     /** Bytes of a domain's specification, at most. */
     int SPEC_BYTES_MAX = 256 * 1024;
 
+    /** Bytes of the description of how a survivor is to be protected, at most. */
+    int WISH_BYTES_MAX = 16 * 1024;
+
     /**
      * Bytes of one inbound frame with its virtio-net header, at most: 64 KiB and 4 KiB of headers.
      */
@@ -190,6 +193,26 @@ public sealed interface LinkMessage {
                         "more than the one before, " + disks.get(i - 1).index(),
                         disks.get(i).index());
             }
+        }
+    }
+
+    /**
+     * Says before OPEN_SESSION that the domain is to stay protected: a survivor shall look for
+     * another node, the sender first.
+     *
+     * @param host where the sender listens for other nodes; empty: where it connects from
+     * @param port where it listens
+     * @param wishJson how to protect, and by which nodes besides; the format is the nodes'
+     */
+    record StayProtected(String host, int port, Bytes wishJson) implements ToSecondary {
+        public StayProtected {
+            requireText("STAY_PROTECTED host", host, NAME_BYTES_MAX);
+            require(port >= 1 && port <= 0xFFFF, "STAY_PROTECTED port", "1..65535", port);
+            require(
+                    wishJson.size() <= WISH_BYTES_MAX,
+                    "STAY_PROTECTED wish",
+                    "at most " + WISH_BYTES_MAX + " bytes",
+                    wishJson.size());
         }
     }
 

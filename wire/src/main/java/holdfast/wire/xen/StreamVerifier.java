@@ -50,16 +50,48 @@ public final class StreamVerifier {
         BETWEEN_CHECKPOINTS
     }
 
+    /** How much of its source a verifier takes. */
+    private enum Extent {
+        /** All of it, which may begin at any of the headers. */
+        WHOLE_SOURCE("a header of xl, libxl or libxc"),
+        /** From xl's header to the last END, and not a byte that would have to be waited for. */
+        XL_STREAM("xl's magic");
+
+        private final String beginning;
+
+        Extent(String beginning) {
+            this.beginning = beginning;
+        }
+    }
+
+    /** A recorded stream has nobody who waits. */
+    private static final StreamWatcher NOBODY =
+            new StreamWatcher() {
+                @Override
+                public void configuration(byte[] text) {}
+
+                @Override
+                public void checkpointComplete(long checkpoints, long endOffset) {}
+
+                @Override
+                public void streamComplete(long endOffset) {}
+            };
+
     private final VerifierInput in;
     private final ReaderOptions options;
+    private final Extent extent;
+    private final StreamWatcher watcher;
     private final Set<String> emulators = new HashSet<>();
     private LibxcVerifier libxc;
     private long libxlRecords;
     private long checkpoints;
 
-    private StreamVerifier(InputStream in, ReaderOptions options) {
+    private StreamVerifier(
+            InputStream in, ReaderOptions options, Extent extent, StreamWatcher watcher) {
         this.in = new VerifierInput(in);
         this.options = options;
+        this.extent = extent;
+        this.watcher = watcher;
     }
 
     /**
@@ -75,7 +107,18 @@ public final class StreamVerifier {
     /** As {@link #verify(ReadableByteChannel, ReaderOptions)}. */
     public static StreamVerdict verify(InputStream source, ReaderOptions options)
             throws IOException {
-        return new StreamVerifier(source, options).run();
+        return new StreamVerifier(source, options, Extent.WHOLE_SOURCE, NOBODY).run();
+    }
+
+    /**
+     * Reads a stream as xl's migration channel brings it: from xl's header to the last END, where
+     * it returns without waiting for what may follow. It may have read a little further ahead; the
+     * verdict's {@code bytes} says where the stream ends. A source that ends exactly between two
+     * checkpoints is no deviation, and {@code watcher} then has not heard of a complete stream.
+     */
+    public static StreamVerdict verifyArriving(
+            InputStream source, ReaderOptions options, StreamWatcher watcher) throws IOException {
+        return new StreamVerifier(source, options, Extent.XL_STREAM, watcher).run();
     }
 
     private StreamVerdict run() throws IOException {
@@ -93,17 +136,26 @@ public final class StreamVerifier {
     private void stream() throws IOException, DeviationFound {
         in.enter("first header");
         ByteBuffer first = in.take(8, ByteOrder.BIG_ENDIAN);
-        long word = first.getLong(0);
-        if (word == -1L) {
-            bareImage();
-            return;
+        switch (extent) {
+            case WHOLE_SOURCE -> {
+                long word = first.getLong(0);
+                if (word == -1L) {
+                    bareImage();
+                } else if (word == LIBXL_IDENT) {
+                    libxlStream();
+                } else {
+                    xlStream(first.array());
+                }
+            }
+            case XL_STREAM -> xlStream(first.array());
         }
-        if (word != LIBXL_IDENT) {
-            xlHeader(first.array());
-            in.enter("libxl header");
-            long ident = in.take(8, ByteOrder.BIG_ENDIAN).getLong(0);
-            in.check(ident == LIBXL_IDENT, StreamRule.LIBXL_HEADER, 0, "LibxlFmt", hex(ident));
-        }
+    }
+
+    private void xlStream(byte[] first) throws IOException, DeviationFound {
+        xlHeader(first);
+        in.enter("libxl header");
+        long ident = in.take(8, ByteOrder.BIG_ENDIAN).getLong(0);
+        in.check(ident == LIBXL_IDENT, StreamRule.LIBXL_HEADER, 0, "LibxlFmt", hex(ident));
         libxlStream();
     }
 
@@ -133,7 +185,8 @@ public final class StreamVerifier {
         in.enter("xl header");
         byte[] magic = Arrays.copyOf(first, XL_MAGIC.length);
         boolean begins = Arrays.equals(magic, 0, 8, XL_MAGIC, 0, 8);
-        in.check(begins, StreamRule.XL_HEADER, 0, "a header of xl, libxl or libxc", "none");
+        long word = ByteBuffer.wrap(first).getLong();
+        in.check(begins, StreamRule.XL_HEADER, 0, extent.beginning, hex(word));
         in.take(XL_MAGIC.length - 8, ByteOrder.BIG_ENDIAN).get(magic, 8, XL_MAGIC.length - 8);
         in.check(Arrays.equals(magic, XL_MAGIC), StreamRule.XL_HEADER, 0, "xl's magic", "another");
         ByteBuffer words = in.take(16, ByteOrder.BIG_ENDIAN);
@@ -147,7 +200,12 @@ public final class StreamVerifier {
         ByteOrder order = mark == 0x0102_0304 ? ByteOrder.BIG_ENDIAN : ByteOrder.LITTLE_ENDIAN;
         words.order(order);
         long mandatory = u32(words, 4);
-        in.check(mandatory == 3, StreamRule.XL_HEADER, 4, "mandatory flags 3", mandatory);
+        in.check(
+                mandatory == 3,
+                StreamRule.XL_HEADER,
+                4,
+                "mandatory flags 3 (JSON configuration, libxl stream version 2)",
+                hex(mandatory));
         long optional = u32(words, 8);
         in.check(optional == 0, StreamRule.XL_HEADER, 8, "optional flags 0", optional);
         long length = u32(words, 12);
@@ -173,6 +231,9 @@ public final class StreamVerifier {
                 last,
                 "a NUL at its end",
                 data.get(last));
+        byte[] text = new byte[last - 4];
+        data.get(4, text);
+        watcher.configuration(text);
     }
 
     private void libxlStream() throws IOException, DeviationFound {
@@ -212,7 +273,11 @@ public final class StreamVerifier {
             switch (type) {
                 case 0 -> {
                     libxc.requireSomeState(emulatorContexts());
-                    afterEnd();
+                    watcher.streamComplete(in.offset());
+                    switch (extent) {
+                        case WHOLE_SOURCE -> afterEnd();
+                        case XL_STREAM -> {}
+                    }
                     return;
                 }
                 case 1 -> {
@@ -224,6 +289,7 @@ public final class StreamVerifier {
                     libxc.requireSomeState(emulatorContexts());
                     emulators.clear();
                     checkpoints++;
+                    watcher.checkpointComplete(checkpoints, in.offset());
                     place = Place.BETWEEN_CHECKPOINTS;
                     if (options.checkpoints() == ReaderOptions.Checkpoints.REMUS) {
                         in.enter("libxc record header");

@@ -101,6 +101,11 @@ class LinkCodecTest {
                                         new LinkMessage.DiskSize(0, 8L << 30),
                                         new LinkMessage.DiskSize(2, 1 << 20)))),
                 new Row(
+                        "STAY_PROTECTED",
+                        "00000012 0018 0000 ef17ff52 b744352d"
+                                + " 000831302e302e302e32 1c3b 00000002 7b7d",
+                        new LinkMessage.StayProtected("10.0.0.2", 7227, Bytes.ofHex("7b7d"))),
+                new Row(
                         "SESSION_ACCEPTED",
                         "00000000 0011 0000 00000000 df386333" + "",
                         new LinkMessage.SessionAccepted()),

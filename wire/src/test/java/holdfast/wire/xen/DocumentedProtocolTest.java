@@ -43,6 +43,21 @@ class DocumentedProtocolTest {
     }
 
     @Test
+    void every_message_of_xls_handshake_is_documented_with_its_length() {
+        XlMessagesTest.vectors()
+                .forEach(
+                        vector ->
+                                assertThat(document)
+                                        .containsPattern(
+                                                "\\| [1-6] \\| %s \\|[^|]*\\|[^|]*\\| %d[:,]"
+                                                        .formatted(
+                                                                vector.message()
+                                                                        .getClass()
+                                                                        .getSimpleName(),
+                                                                vector.bytes())));
+    }
+
+    @Test
     void every_rule_of_the_verifier_is_documented() {
         for (StreamRule rule : StreamRule.values()) {
             assertThat(document).contains("| " + rule + " |");

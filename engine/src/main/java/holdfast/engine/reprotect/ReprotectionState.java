@@ -1,0 +1,79 @@
+package holdfast.engine.reprotect;
+
+import java.util.List;
+import java.util.Optional;
+
+/** What a node does about the protection of one of its domains. */
+public sealed interface ReprotectionState {
+    /** Nodes that may hold the replica, the preferred one first. */
+    List<String> nodes();
+
+    /** Nobody wants the domain protected, or the domain is not here. */
+    record Off() implements ReprotectionState {
+        @Override
+        public List<String> nodes() {
+            return List.of();
+        }
+    }
+
+    /**
+     * A session protects the domain, or is undecided about who owns it.
+     *
+     * @param sinceNanos its first commit
+     * @param attempts made in vain before, while protection did not last
+     */
+    record Protected(List<String> nodes, long sinceNanos, int attempts)
+            implements ReprotectionState {
+        public Protected {
+            nodes = some(nodes);
+        }
+    }
+
+    /**
+     * The domain runs here alone; the next attempt is due.
+     *
+     * @param next index of the node that is tried then
+     * @param attempts made in vain
+     * @param lastFailure why the last one failed, or why protection ended
+     */
+    record Looking(
+            List<String> nodes, int next, int attempts, long dueNanos, Optional<String> lastFailure)
+            implements ReprotectionState {
+        public Looking {
+            nodes = some(nodes);
+            requireIndex(next, nodes);
+        }
+    }
+
+    /**
+     * An attempt is under way.
+     *
+     * @param next index of the node that is tried
+     * @param attempts made in vain before it
+     */
+    record Trying(List<String> nodes, int next, int attempts, Optional<String> lastFailure)
+            implements ReprotectionState {
+        public Trying {
+            nodes = some(nodes);
+            requireIndex(next, nodes);
+        }
+
+        /** The node that is tried. */
+        public String node() {
+            return nodes.get(next);
+        }
+    }
+
+    private static List<String> some(List<String> nodes) {
+        if (nodes.isEmpty()) {
+            throw new IllegalArgumentException("no node to look for");
+        }
+        return List.copyOf(nodes);
+    }
+
+    private static void requireIndex(int next, List<String> nodes) {
+        if (next < 0 || next >= nodes.size()) {
+            throw new IllegalArgumentException("node " + next + " of " + nodes.size());
+        }
+    }
+}

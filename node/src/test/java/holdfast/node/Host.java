@@ -1,0 +1,98 @@
+package holdfast.node;
+
+import holdfast.node.api.ApiClient;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+
+import java.io.IOException;
+import java.net.ServerSocket;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.concurrent.TimeUnit;
+
+/** A host with a daemon that can be killed. */
+final class Host implements AutoCloseable {
+    private final TestHosts hosts;
+    private final String name;
+    private final int port;
+    private final Path state;
+    private Process daemon;
+
+    Host(TestHosts hosts, String name) throws IOException {
+        this.hosts = hosts;
+        this.name = name;
+        this.state = hosts.directory.resolve(name);
+        try (ServerSocket free = new ServerSocket(0)) {
+            port = free.getLocalPort();
+        }
+        Files.writeString(
+                hosts.directory.resolve(name + "-node.yaml"),
+                """
+                name: %s
+                listen: 127.0.0.1:%d
+                stateDirectory: %s
+                ramDirectory: %s
+                """
+                        .formatted(name, port, state, hosts.ram));
+    }
+
+    int port() {
+        return port;
+    }
+
+    ApiClient client() {
+        return new ApiClient(state.resolve("api.sock"));
+    }
+
+    void start() throws Exception {
+        daemon =
+                new ProcessBuilder(
+                                ProcessHandle.current().info().command().orElseThrow(),
+                                "--enable-native-access=ALL-UNNAMED",
+                                "-XX:TieredStopAtLevel=1",
+                                "-cp",
+                                System.getProperty("java.class.path"),
+                                "holdfast.node.Daemon",
+                                hosts.directory.resolve(name + "-node.yaml").toString())
+                        .redirectOutput(ProcessBuilder.Redirect.INHERIT)
+                        .redirectError(ProcessBuilder.Redirect.INHERIT)
+                        .start();
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+        while (true) {
+            try {
+                client().nodeInfo();
+                return;
+            } catch (ApiException e) {
+                if (!daemon.isAlive() || System.nanoTime() - until > 0) {
+                    throw new AssertionError("the daemon does not start", e);
+                }
+                Thread.sleep(50);
+            }
+        }
+    }
+
+    void kill() throws InterruptedException {
+        daemon.destroyForcibly().waitFor();
+    }
+
+    @Override
+    public void close() {
+        if (daemon == null) {
+            return;
+        }
+        try {
+            if (!daemon.isAlive()) {
+                start();
+            }
+            for (DomainStatus domain : client().list()) {
+                client().destroy(domain.name());
+            }
+            client().stopNode();
+            if (!daemon.waitFor(20, TimeUnit.SECONDS)) {
+                daemon.destroyForcibly().waitFor();
+            }
+        } catch (Exception e) {
+            throw new AssertionError("cleaning up host " + name, e);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+package holdfast.node;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import holdfast.wire.link.Standing;
+
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.util.UUID;
+import java.util.stream.Stream;
+
+class SessionLedgerTest {
+    @TempDir private Path directory;
+    private SessionLedger ledger;
+    private final SessionLedger.Entry entry =
+            new SessionLedger.Entry(
+                    UUID.randomUUID(),
+                    "web",
+                    SessionLedger.Side.SECONDARY,
+                    Standing.UNDECIDED,
+                    4,
+                    "hostA",
+                    "none",
+                    25);
+
+    @BeforeEach
+    void open() throws IOException {
+        ledger = new SessionLedger(directory);
+    }
+
+    /** As a full disk does: no second file can be made beside the first. */
+    private void refuseNewFiles() throws IOException {
+        Files.createDirectories(directory.resolve(entry.session() + ".new").resolve("in the way"));
+    }
+
+    @Test
+    void a_take_over_is_remembered_where_no_new_file_can_be_made() throws Exception {
+        ledger.put(entry);
+        refuseNewFiles();
+        ledger.put(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(new SessionLedger(directory).get(entry.session()))
+                .contains(entry.with(Standing.TOOK_OVER, 5));
+        ledger.put(entry.with(Standing.DISCARDED, 10));
+        assertThat(ledger.get(entry.session())).contains(entry.with(Standing.DISCARDED, 10));
+    }
+
+    @Test
+    void a_session_that_cannot_be_written_at_all_is_refused() throws Exception {
+        refuseNewFiles();
+        assertThatThrownBy(() -> ledger.put(entry))
+                .isInstanceOf(UncheckedIOException.class)
+                .hasMessageContaining(entry.session().toString())
+                .hasMessageContaining("make room there");
+        assertThat(ledger.get(entry.session())).isEmpty();
+    }
+
+    @Test
+    void old_sessions_are_forgotten_while_the_daemon_runs_but_never_an_undecided_one()
+            throws IOException {
+        ledger.put(entry);
+        Files.setLastModifiedTime(
+                directory.resolve(entry.session() + ".json"), FileTime.fromMillis(0));
+        for (int i = 0; i < SessionLedger.ENTRIES_MAX + 200; i++) {
+            ledger.put(discarded());
+        }
+        assertThat(files()).isLessThanOrEqualTo(SessionLedger.ENTRIES_MAX + 101);
+        assertThat(ledger.get(entry.session())).contains(entry);
+        assertThat(new SessionLedger(directory).get(entry.session())).contains(entry);
+    }
+
+    @Test
+    void a_session_that_never_was_leaves_nothing() throws IOException {
+        ledger.put(entry);
+        ledger.remove(entry.session());
+        ledger.remove(entry.session());
+        assertThat(files()).isZero();
+        assertThat(ledger.newestAsSecondary("web")).isEmpty();
+    }
+
+    private static SessionLedger.Entry discarded() {
+        return new SessionLedger.Entry(
+                UUID.randomUUID(),
+                "web",
+                SessionLedger.Side.PRIMARY,
+                Standing.DISCARDED,
+                0,
+                "hostB:7227",
+                "none",
+                25);
+    }
+
+    private long files() throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.count();
+        }
+    }
+}

@@ -108,6 +108,8 @@ class CommandLineTest {
               stream      12.3 MiB
               held output 3 frames, 4.1 KiB; peak 1.2 MiB of 64.0 MiB; 0 dropped
               trouble     back-pressure 7 ms, 1 checkpoint failed
+              disk 0      in-sync, 1.0 GiB sent
+              disk queue  4.0 KiB; 2 writes waited 31 ms
             when lost     protected again by itself, by hostB:7227
             last event    2026-11-20T10:00:00.000Z protected by hostB
             """;

@@ -180,11 +180,22 @@ final class Recovery {
                 spec, state, runtime.role(), runtime.generation(), runtime.origin());
     }
 
+    /**
+     * Before the domain's state is saved: that flushes its disks, and a mirror whose other end died
+     * with the daemon fails then, where a guest that stood still did not find it out before.
+     */
+    private static void removeMirrors(DomainRuntime runtime, DomainPlace place) {
+        try (QmpClient qmp = QmpClient.connect(Path.of(runtime.qmpSocket()), CONNECT_LIMIT)) {
+            int removed = DiskMirror.removeLeftovers(qmp, place.files().qmpOutOfBand());
+            LOG.info("event=mirrors-removed pid={} mirrors={}", runtime.pid(), removed);
+        }
+    }
+
     private HostedDomain adopt(
             DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
+        removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
-        DiskMirror.removeLeftovers(qemu.qmp(), place.files().qmpOutOfBand());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
                 domain(
@@ -208,6 +219,7 @@ final class Recovery {
     /** Its output is dropped by the filters the dead daemon left; now it does not run either. */
     private void mute(
             DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
+        removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
         qemu.suspend();
         HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.STOPPED);
@@ -333,7 +345,6 @@ final class Recovery {
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
-        DiskMirror.removeLeftovers(body.qemu().qmp(), body.place().files().qmpOutOfBand());
         body.operated().goOn();
         domain.replace(
                 view ->

@@ -176,7 +176,9 @@ final class Demo implements AutoCloseable {
         sleep(Math.min(3, options.seconds) * 1000L);
         client.tell("stop " + killedNanos + aftermath.killedAgain());
         Map<String, String> result =
-                fields(client.await(line -> line.startsWith("result "), "the client's result", 60));
+                fields(
+                        client.await(
+                                line -> line.startsWith("result "), "the client's result", 120));
         long gapEnd = Long.parseLong(result.get("gapEnd"));
         double failoverMillis = (gapEnd - killedNanos) / 1e6;
         double secondFailoverMillis = aftermath.failoverMillis(result);

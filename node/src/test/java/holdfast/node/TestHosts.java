@@ -39,7 +39,17 @@ final class TestHosts implements AutoCloseable {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =
-                Node.start(new Node.Settings(name, "127.0.0.1", 0, state, ram, 100, 500, looks));
+                Node.start(
+                        new Node.Settings(
+                                name,
+                                "127.0.0.1",
+                                0,
+                                state,
+                                ram,
+                                100,
+                                500,
+                                looks,
+                                directory.resolve("hooks")));
         nodes.add(node);
         return node;
     }

@@ -21,6 +21,7 @@ import java.util.Optional;
  * @param heartbeatMillis default for {@link RemusRequest#heartbeatMillis}
  * @param deadlineMillis default for {@link RemusRequest#deadlineMillis}
  * @param reprotect whether the node looks by itself for another one when protection was lost
+ * @param hooksDirectory where executables lie that a migration's features may name
  */
 public record NodeFile(
         String name,
@@ -30,7 +31,8 @@ public record NodeFile(
         Path ramDirectory,
         int heartbeatMillis,
         int deadlineMillis,
-        boolean reprotect) {
+        boolean reprotect,
+        Path hooksDirectory) {
     static final List<String> KEYS =
             List.of(
                     "name",
@@ -39,7 +41,9 @@ public record NodeFile(
                     "ramDirectory",
                     "heartbeatMillis",
                     "deadlineMillis",
-                    "reprotect");
+                    "reprotect",
+                    "hooksDirectory");
+    private static final Path HOOKS_DEFAULT = Path.of("/etc/holdfast/hooks");
     private static final int FILE_BYTES_MAX = 1 << 20;
 
     /** The settings of a node without a file. */
@@ -113,9 +117,18 @@ public record NodeFile(
                         RemusRequest.DEADLINE_MILLIS_MAX,
                         Math.max(RemusRequest.DEADLINE_MILLIS_DEFAULT, 2 * heartbeat));
         boolean reprotect = keys.truth("reprotect", true);
+        Path hooks = keys.path("hooksDirectory", base).orElse(HOOKS_DEFAULT);
         mistakes.throwIfAny();
         return new NodeFile(
-                name, listen.host(), listen.port(), state, ram, heartbeat, deadline, reprotect);
+                name,
+                listen.host(),
+                listen.port(),
+                state,
+                ram,
+                heartbeat,
+                deadline,
+                reprotect,
+                hooks);
     }
 
     /**
@@ -134,7 +147,8 @@ public record NodeFile(
                 ramDirectory,
                 heartbeatMillis,
                 deadlineMillis,
-                reprotect);
+                reprotect,
+                hooksDirectory);
     }
 
     private static Listen listenOption(String text) {

@@ -9,5 +9,7 @@ public enum ConnectionKind {
     /** Frames the network sent toward the guest, primary to secondary. */
     INBOUND,
     /** One question about a session that is over, and its answer. */
-    INQUIRY
+    INQUIRY,
+    /** The phases of one migration, in both directions. */
+    MIGRATION
 }

@@ -53,7 +53,8 @@ final class TestHosts implements AutoCloseable {
                                 Optional.of(directory.resolve(name + "-replicas")),
                                 100,
                                 500,
-                                looks));
+                                looks,
+                                directory.resolve("hooks")));
         nodes.add(node);
         return node;
     }

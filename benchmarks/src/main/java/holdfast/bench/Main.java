@@ -12,6 +12,7 @@ import picocli.CommandLine.Command;
             CodecCommand.class,
             DiskApplyCommand.class,
             NbdCommand.class,
+            MigrateCommand.class,
             RemusCommand.class
         },
         synopsisSubcommandLabel = "NAME")

@@ -27,6 +27,7 @@ final class Commands {
         ALL.put("destroy", holdfast -> new CommandLine(new DestroyCommand(holdfast)));
         ALL.put("save", holdfast -> new CommandLine(new SaveCommand(holdfast)));
         ALL.put("restore", holdfast -> new CommandLine(new RestoreCommand(holdfast)));
+        ALL.put("migrate", holdfast -> new CommandLine(new MigrateCommand(holdfast)));
         ALL.put("remus", holdfast -> new CommandLine(new RemusCommand(holdfast)));
         ALL.put("unprotect", holdfast -> new CommandLine(new UnprotectCommand(holdfast)));
         ALL.put("failover", holdfast -> new CommandLine(new FailoverCommand(holdfast)));

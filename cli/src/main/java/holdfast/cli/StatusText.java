@@ -2,6 +2,7 @@ package holdfast.cli;
 
 import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrationStatus;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.api.ReprotectionStatus;
 
@@ -24,6 +25,9 @@ final class StatusText {
             text.protection(status.protection());
         }
         text.reprotection(status.reprotection());
+        if (status.migration() != null) {
+            text.migration(status.migration());
+        }
         if (status.lastEvent() != null) {
             text.line("last event", status.lastEvent().time() + " " + status.lastEvent().text());
         }
@@ -178,6 +182,58 @@ final class StatusText {
         }
         if (is.lastError() != null) {
             line("  because", is.lastError());
+        }
+    }
+
+    private void migration(MigrationStatus is) {
+        line(
+                "migration",
+                is.direction()
+                        + ", "
+                        + is.phase()
+                        + "; peer "
+                        + is.peer()
+                        + " ("
+                        + is.peerAddress()
+                        + "); generation "
+                        + is.generation()
+                        + "; "
+                        + is.id());
+        if (is.direction().equals("outgoing")) {
+            line(
+                    "  sent",
+                    Figures.bytes(is.sentBytes())
+                            + " of "
+                            + Figures.bytes(is.memoryBytes())
+                            + ", round "
+                            + is.round()
+                            + ", "
+                            + Figures.bytes(is.bytesPerSecond())
+                            + "/s");
+            line(
+                    "  guest writes",
+                    is.dirtyPagesPerSecond()
+                            + " pages/s; downtime as it is "
+                            + String.format(Locale.ROOT, "%.1f", is.expectedDowntimeMillis())
+                            + " ms"
+                            + (is.throttlePercent() > 0
+                                    ? "; slowed down by " + is.throttlePercent() + " %"
+                                    : ""));
+        }
+        if (is.downtimeMillis() > 0) {
+            line(
+                    "  stood still",
+                    String.format(
+                            Locale.ROOT,
+                            "%.1f ms of %d ms",
+                            is.downtimeMillis(),
+                            is.elapsedMillis()));
+        }
+        for (MigrationStatus.Feature feature : is.features()) {
+            line("  " + feature.name(), feature.result() + ": " + feature.detail());
+        }
+        if (!is.reason().isEmpty()) {
+            line("  reason", is.reason());
         }
     }
 

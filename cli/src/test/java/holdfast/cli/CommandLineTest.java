@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.AttachRequest;
 import holdfast.node.api.DomainSource;
+import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.RemusRequest;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
@@ -250,6 +251,83 @@ class CommandLineTest {
                         "  because     hostB:7227: Connection refused");
         node.domains = List.of(FixedNode.LOOKING);
         assertThat(run("list").out()).contains("survivor  looking");
+    }
+
+    @Test
+    void migrate_asks_for_what_was_said_and_says_how_it_ended() {
+        assertThat(run("migrate", "web", "hostB"))
+                .isEqualTo(
+                        new Result(
+                                0,
+                                "web runs on hostB: guest stood still 12.5 ms, 320 ms in all\n",
+                                "round 1\n"));
+        assertThat(node.asked).containsExactly(MigrateRequest.of("web", "hostB"));
+        node.asked.clear();
+        Result lines =
+                run(
+                        "migrate",
+                        "web",
+                        "hostB",
+                        "--require",
+                        "net,hook:vdp",
+                        "--best-effort",
+                        "disk-cache",
+                        "--downtime",
+                        "5",
+                        "--max-rounds",
+                        "7",
+                        "--bandwidth",
+                        "100",
+                        "--auto-converge",
+                        "--connections",
+                        "2",
+                        "--timeout",
+                        "60",
+                        "--on-timeout",
+                        "stop",
+                        "--feature-timeout",
+                        "9",
+                        "--heartbeat",
+                        "50",
+                        "--deadline",
+                        "200",
+                        "--strict",
+                        "--events");
+        assertThat(lines.out().lines())
+                .hasSize(3)
+                .first()
+                .isEqualTo("{\"event\":\"phase\",\"phase\":\"copying\"}");
+        assertThat(node.asked)
+                .containsExactly(
+                        new MigrateRequest(
+                                "web",
+                                "hostB",
+                                MigrateRequest.Policy.STRICT,
+                                List.of("net", "hook:vdp"),
+                                List.of("disk-cache"),
+                                5,
+                                7,
+                                100,
+                                true,
+                                2,
+                                60,
+                                MigrateRequest.OnTimeout.STOP,
+                                9,
+                                50,
+                                200));
+    }
+
+    @Test
+    void a_domain_that_stayed_exits_1_and_wrong_migrations_exit_2() {
+        node.migrationOutcome = "stayed";
+        Result stayed = run("migrate", "web", "hostB");
+        assertThat(stayed.status()).isEqualTo(1);
+        assertThat(stayed.out()).isEqualTo("web was not moved and runs here: as asked\n");
+        assertThat(run("migrate", "web").status()).isEqualTo(2);
+        assertThat(run("migrate", "web", "hostB", "--urgent", "--strict").status()).isEqualTo(2);
+        assertThat(run("migrate", "web", "hostB", "--downtime", "0").status()).isEqualTo(2);
+        assertThat(run("migrate", "web", "hostB", "--cancel").status()).isEqualTo(2);
+        assertThat(run("migrate", "web", "--cancel").status()).isZero();
     }
 
     @Test

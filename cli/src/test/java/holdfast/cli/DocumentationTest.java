@@ -6,6 +6,8 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.AttachRequest;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
 import holdfast.node.api.NodeInfo;
 import holdfast.node.api.Progress;
 import holdfast.node.api.RemusRequest;
@@ -80,6 +82,8 @@ class DocumentationTest {
                         SaveRequest.class,
                         RestoreRequest.class,
                         RemusRequest.class,
+                        MigrateRequest.class,
+                        MigrateResult.class,
                         StreamVerifyCommand.Verdict.class,
                         StreamInspectCommand.Row.class,
                         SimulateCommand.Summary.class,

@@ -5,6 +5,8 @@ import holdfast.node.api.AttachRequest;
 import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
 import holdfast.node.api.NodeApi;
 import holdfast.node.api.NodeInfo;
 import holdfast.node.api.Progress;
@@ -30,6 +32,9 @@ final class FixedNode implements NodeApi {
 
     /** The daemon's process, as it tells. */
     long pid = 4711;
+
+    /** How a migration ends. */
+    String migrationOutcome = "moved";
 
     /** What {@code stopNode} does. */
     Runnable stop = () -> {};
@@ -92,6 +97,7 @@ final class FixedNode implements NodeApi {
                     PROTECTION,
                     new ReprotectionStatus(
                             ReprotectionStatus.State.PROTECTED, List.of("hostB:7227"), 0, null, -1),
+                    null,
                     new DomainStatus.Event("2026-11-20T10:00:00.000Z", "protected by hostB"),
                     7);
 
@@ -110,6 +116,7 @@ final class FixedNode implements NodeApi {
                     "hostB",
                     null,
                     new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1),
+                    null,
                     new DomainStatus.Event(
                             "2026-11-20T10:00:00.000Z",
                             "not protected: node hostB:7227 cannot be reached"),
@@ -130,6 +137,7 @@ final class FixedNode implements NodeApi {
                     null,
                     null,
                     new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1),
+                    null,
                     null,
                     1);
 
@@ -154,6 +162,7 @@ final class FixedNode implements NodeApi {
                             3,
                             "hostB:7227: Connection refused",
                             1500),
+                    null,
                     null,
                     8);
 
@@ -260,6 +269,20 @@ final class FixedNode implements NodeApi {
     @Override
     public DomainStatus failover(String domain) {
         return answer("failover " + domain, WEB);
+    }
+
+    @Override
+    public MigrateResult migrate(MigrateRequest request, ProgressListener progress) {
+        progress.progress(new Progress("copying", 1, 1, 2, "round 1", null));
+        return answer(
+                request,
+                new MigrateResult(
+                        request.domain(), "hostB", migrationOutcome, "as asked", 320, 12.5, null));
+    }
+
+    @Override
+    public DomainStatus cancelMigration(String domain) {
+        return answer("cancelMigration " + domain, WEB);
     }
 
     @Override

@@ -42,9 +42,8 @@ public final class Daemon {
                                         file.replicaDirectory(),
                                         file.heartbeatMillis(),
                                         file.deadlineMillis(),
-                                        file.reprotect()
-                                                ? Node.Looks.BY_ITSELF
-                                                : Node.Looks.NEVER));
+                                        file.reprotect() ? Node.Looks.BY_ITSELF : Node.Looks.NEVER,
+                                        file.hooksDirectory()));
                 ApiServer api = ApiServer.start(node, state.socket())) {
             LOG.info("event=api-started socket={}", api.socket());
             Runtime.getRuntime()

@@ -256,6 +256,9 @@ final class DomainOperations {
             case SECONDARY ->
                     throw ApiException.badRequest(
                             "this node holds the replica of \"" + domain.name() + "\" only");
+            case MOVING, ARRIVING ->
+                    throw ApiException.badRequest(
+                            "domain \"" + domain.name() + "\" is being moved; wait for its end");
             case UNPROTECTED, SURVIVOR -> {}
         }
         HostedDomain.Body body = requireDecided(domain);

@@ -49,6 +49,9 @@ final class GuestWatch {
 
     /** On the monitor's thread: it must not block, so the cleaning up happens elsewhere. */
     private void onDeath() {
+        domain.migration()
+                .filter(migration -> !migration.over())
+                .ifPresent(migration -> migration.domainEnded(reason.get()));
         Optional<RemusPrimary> told = tellSession();
         Thread.ofVirtual().name("ended-" + domain.name()).start(() -> settle(told));
     }

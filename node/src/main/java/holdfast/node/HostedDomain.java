@@ -114,6 +114,7 @@ final class HostedDomain {
     private volatile View view;
     private volatile Optional<ProtectionWish> wish = Optional.empty();
     private volatile ReprotectionState reprotection = new ReprotectionState.Off();
+    private volatile Optional<Migration> migration = Optional.empty();
 
     HostedDomain(
             DomainSpec spec,
@@ -161,6 +162,17 @@ final class HostedDomain {
     /** For its {@link Reprotector} alone. */
     void reprotection(ReprotectionState newState) {
         reprotection = newState;
+    }
+
+    /** The newest migration from or to here, running or over. */
+    Optional<Migration> migration() {
+        return migration;
+    }
+
+    /** Begins one. */
+    void migration(Migration begun) {
+        migration = Optional.of(begun);
+        replace(v -> v);
     }
 
     /** The one place where the view is replaced. */

@@ -6,6 +6,8 @@ import holdfast.node.api.AttachRequest;
 import holdfast.node.api.DomainName;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
 import holdfast.node.api.NodeApi;
 import holdfast.node.api.NodeInfo;
 import holdfast.node.api.ProgressListener;
@@ -18,6 +20,7 @@ import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
 import holdfast.node.link.LinkListener;
 import holdfast.node.link.NodeIdentity;
+import holdfast.node.session.MigrationRehearsal;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.DomainStore;
@@ -47,6 +50,19 @@ import java.util.function.Supplier;
 public final class Node implements NodeApi, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Node.class);
 
+    /** To resume a guest, or end a process. */
+    private static final java.time.Duration UNDECIDED_LIMIT = java.time.Duration.ofSeconds(30);
+
+    /** Once for all nodes of a process: it is the process that learns. */
+    private static final java.util.concurrent.atomic.AtomicBoolean REHEARSED =
+            new java.util.concurrent.atomic.AtomicBoolean();
+
+    /** Enough for the compiler to have seen the code. */
+    private static final int REHEARSALS = 300;
+
+    /** One hook, one verb. */
+    private static final java.time.Duration HOOK_LIMIT = java.time.Duration.ofSeconds(10);
+
     /** The version other nodes and operators are told. */
     private static final String VERSION = Version.current();
 
@@ -58,6 +74,7 @@ public final class Node implements NodeApi, AutoCloseable {
      * @param heartbeatMillis for requests that do not say
      * @param deadlineMillis for requests that do not say
      * @param looks whether it looks for nodes that protect its domains by itself
+     * @param hooksDirectory where executables lie that a migration's features may name
      */
     public record Settings(
             String name,
@@ -68,7 +85,8 @@ public final class Node implements NodeApi, AutoCloseable {
             Optional<Path> replicaDirectory,
             int heartbeatMillis,
             int deadlineMillis,
-            Looks looks) {
+            Looks looks,
+            Path hooksDirectory) {
         /** Of a node that looks by itself, with replicas where descriptions say. */
         public Settings(
                 String name,
@@ -87,7 +105,8 @@ public final class Node implements NodeApi, AutoCloseable {
                     Optional.empty(),
                     heartbeatMillis,
                     deadlineMillis,
-                    Looks.BY_ITSELF);
+                    Looks.BY_ITSELF,
+                    state.path().resolve("hooks"));
         }
     }
 
@@ -109,6 +128,8 @@ public final class Node implements NodeApi, AutoCloseable {
     private final Reprotector reprotector;
     private final SecondaryHost secondaries;
     private final PrimaryHost primaries;
+    private final MigrationHost migrations;
+    private final ArrivalHost arrivals;
     private final Recovery recovery;
     private final DomainOperations operations;
     private final LinkListener listener;
@@ -152,11 +173,17 @@ public final class Node implements NodeApi, AutoCloseable {
         reprotector = new Reprotector(registry, settings.looks());
         secondaries = new SecondaryHost(registry, reprotector);
         primaries = new PrimaryHost(registry, reprotector);
+        migrations = new MigrationHost(registry);
+        arrivals =
+                new ArrivalHost(
+                        registry,
+                        new ArrivingFeatures.HookPlace(settings.hooksDirectory(), HOOK_LIMIT));
         recovery = new Recovery(registry, reprotector, timer);
         operations = new DomainOperations(registry);
         // The listener comes last: whoever asks gets answers of a node that knows its domains.
         recovery.run();
-        listener = LinkListener.open(settings.host(), settings.port(), self, secondaries);
+        listener = LinkListener.open(settings.host(), settings.port(), self, secondaries, arrivals);
+        rehearse();
         reprotector.begin(primaries, announcedHost(), listener.address().getPort());
         LOG.info(
                 "event=node-started node={} id={} version={} listen={} state={} ram={} domains={}",
@@ -173,6 +200,23 @@ public final class Node implements NodeApi, AutoCloseable {
     private String announcedHost() throws IOException {
         InetAddress bound = listener.address().getAddress();
         return bound.isAnyLocalAddress() ? "" : bound.getHostAddress();
+    }
+
+    /** In the background: a daemon that was just started has better things to do first. */
+    private static void rehearse() {
+        if (REHEARSED.getAndSet(true)) {
+            return;
+        }
+        Thread.ofPlatform()
+                .name("rehearsal")
+                .daemon()
+                .priority(Thread.MIN_PRIORITY)
+                .start(
+                        () -> {
+                            if (!MigrationRehearsal.run(REHEARSALS)) {
+                                LOG.error("event=rehearsal-failed effect=\"none yet\"");
+                            }
+                        });
     }
 
     /** The same as long as the state directory is. */
@@ -310,6 +354,9 @@ public final class Node implements NodeApi, AutoCloseable {
                                 secondaries.discard(domain, session);
                         case HostedDomain.Session _ -> {}
                     }
+                    domain.migration()
+                            .filter(Migration::undecided)
+                            .ifPresent(m -> m.giveUp("the operator ends this copy"));
                     registry.ended(domain, "destroyed by the operator");
                     registry.forget(domain);
                 });
@@ -318,6 +365,7 @@ public final class Node implements NodeApi, AutoCloseable {
     @Override
     public SaveResult save(SaveRequest request, ProgressListener progress) {
         HostedDomain domain = registry.require(request.domain());
+        requireNotMoving(domain);
         return locked(domain, () -> operations.save(domain, request, progress));
     }
 
@@ -338,10 +386,51 @@ public final class Node implements NodeApi, AutoCloseable {
     }
 
     @Override
+    public MigrateResult migrate(MigrateRequest request, ProgressListener progress) {
+        MigrateRequest whole =
+                request.orElse(settings.heartbeatMillis(), settings.deadlineMillis());
+        HostedDomain domain = registry.require(request.domain());
+        requireNotMoving(domain);
+        return locked(domain, () -> migrations.migrate(domain, whole, progress));
+    }
+
+    @Override
+    public DomainStatus cancelMigration(String name) {
+        HostedDomain domain = registry.require(name);
+        return explained(
+                () -> {
+                    migrations.cancel(domain);
+                    return report(domain);
+                });
+    }
+
+    /** An operation would wait for the migration's end: nobody wants that unasked. */
+    private static void requireNotMoving(HostedDomain domain) {
+        domain.migration()
+                .filter(migration -> !migration.over() && !migration.undecided())
+                .ifPresent(
+                        migration -> {
+                            throw ApiException.badRequest(
+                                    "domain \""
+                                            + domain.name()
+                                            + "\" is being moved ("
+                                            + migration.status().phase()
+                                            + "); wait for its end, or `holdfast migrate --cancel "
+                                            + domain.name()
+                                            + "`");
+                        });
+    }
+
+    @Override
     public DomainStatus unprotect(String name) {
         return operate(
                 name,
                 domain -> {
+                    Optional<Migration> moving = domain.migration().filter(Migration::undecided);
+                    if (moving.isPresent()) {
+                        goOnAfterMigration(domain, moving.get());
+                        return;
+                    }
                     HostedDomain.View view = domain.view();
                     switch (view.role()) {
                         case SECONDARY ->
@@ -399,8 +488,24 @@ public final class Node implements NodeApi, AutoCloseable {
         void on(HostedDomain domain);
     }
 
+    /** The operator's word that the copy on the destination is dead. */
+    private static void goOnAfterMigration(HostedDomain domain, Migration moving) {
+        moving.goOn("the operator says that the copy there is dead");
+        try {
+            if (!moving.awaitEnd(UNDECIDED_LIMIT)) {
+                throw ApiException.failed(
+                        "\"" + domain.name() + "\" does not go on yet: " + moving.status().phase(),
+                        null);
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw ApiException.failed("interrupted", e);
+        }
+    }
+
     private DomainStatus operate(String name, Operation operation) {
         HostedDomain domain = registry.require(name);
+        requireNotMoving(domain);
         return locked(
                 domain,
                 () -> {
@@ -456,6 +561,12 @@ public final class Node implements NodeApi, AutoCloseable {
     @Override
     public void close() {
         reprotector.close();
+        for (HostedDomain domain : registry.all()) {
+            domain.migration()
+                    .filter(migration -> !migration.over())
+                    .ifPresent(migration -> MigrationHost.leave(domain, migration));
+        }
+        arrivals.close();
         for (HostedDomain domain : registry.all()) {
             try {
                 leave(domain);

@@ -20,6 +20,8 @@ final class OperatedDomain implements Domain, GuestActivity {
         SESSION,
         /** Filters are being taken out of its NICs. */
         DETACHING,
+        /** It is slowed down. */
+        THROTTLE,
         /** A person wants it so. */
         OPERATOR,
         /** It is not decided whether this copy may run. */
@@ -105,5 +107,10 @@ final class OperatedDomain implements Domain, GuestActivity {
     @Override
     public DeviceState saveDeviceState() {
         return domain.saveDeviceState();
+    }
+
+    @Override
+    public DeviceState saveForHandOver() {
+        return domain.saveForHandOver();
     }
 }

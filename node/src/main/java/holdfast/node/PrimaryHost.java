@@ -121,6 +121,14 @@ final class PrimaryHost {
                             "this node holds the replica of \""
                                     + domain.name()
                                     + "\"; protect it where it runs");
+            case MOVING, ARRIVING ->
+                    throw ApiException.badRequest(
+                            "domain \""
+                                    + domain.name()
+                                    + "\" is being moved; wait for its end, or `holdfast migrate"
+                                    + " --cancel "
+                                    + domain.name()
+                                    + "`");
             case UNPROTECTED, SURVIVOR -> {}
         }
         HostedDomain.Body body = domain.requireBody();
@@ -234,7 +242,7 @@ final class PrimaryHost {
     }
 
     /** Devices may have been plugged since a command line was read: the standby is compared. */
-    private static DomainSpec seenNow(DomainSpec spec, HostedDomain.Body body) {
+    static DomainSpec seenNow(DomainSpec spec, HostedDomain.Body body) {
         return spec.foreign()
                 .map(line -> spec.withForeign(line.withDevices(body.qemu().devices())))
                 .orElse(spec);

@@ -85,6 +85,10 @@ final class Recovery {
             meetReplica(stored, runtime, process, place);
             return;
         }
+        if (runtime.role() == DomainStatus.Role.ARRIVING) {
+            meetArrival(stored, runtime, process, place);
+            return;
+        }
         if (!process.alive()) {
             place.remove();
             registry.store().remove(stored.name());
@@ -99,7 +103,103 @@ final class Recovery {
         switch (runtime.role()) {
             case UNPROTECTED, SURVIVOR -> adopt(stored, runtime, place);
             case PRIMARY -> mute(stored, runtime, place);
-            case SECONDARY -> throw new IllegalStateException("handled above");
+            case MOVING -> meetMoving(stored, runtime, place);
+            case SECONDARY, ARRIVING -> throw new IllegalStateException("handled above");
+        }
+    }
+
+    /**
+     * A domain that was being moved away. One that runs was never handed over: it is suspended
+     * before that, and nothing lets it run after. Of one that stands still the destination knows
+     * whose it is.
+     */
+    private void meetMoving(
+            DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
+        if (!runs(runtime)) {
+            mute(stored, runtime, place);
+            return;
+        }
+        DomainRuntime stays =
+                new DomainRuntime(
+                        DomainStatus.Role.UNPROTECTED,
+                        runtime.generation(),
+                        runtime.pid(),
+                        runtime.pidStartTicks(),
+                        runtime.ramFile(),
+                        runtime.qmpSocket(),
+                        runtime.rescueSocket(),
+                        "",
+                        runtime.origin());
+        registry.tryRemember(adopt(stored, stays, place), "");
+        registry.ledger()
+                .newestAsPrimary(stored.name())
+                .ifPresent(
+                        entry ->
+                                registry.ledger()
+                                        .put(entry.with(Standing.DISCARDED, entry.generation())));
+    }
+
+    /**
+     * A domain that was being moved here. Where it was handed over it is this node's, whether it
+     * has run yet or not: its whole state was loaded before. Else it is given back.
+     */
+    private void meetArrival(
+            DomainStore.Stored<DomainSpec> stored,
+            DomainRuntime runtime,
+            ProcessIdentity process,
+            DomainPlace place) {
+        Optional<SessionLedger.Entry> session =
+                registry.ledger()
+                        .newestAsSecondary(stored.name())
+                        .filter(entry -> belongs(entry, runtime));
+        boolean tookOver =
+                session.filter(entry -> entry.standing() == Standing.TOOK_OVER).isPresent();
+        if (tookOver && process.alive()) {
+            DomainRuntime here =
+                    new DomainRuntime(
+                            DomainStatus.Role.UNPROTECTED,
+                            session.get().generation(),
+                            runtime.pid(),
+                            runtime.pidStartTicks(),
+                            runtime.ramFile(),
+                            runtime.qmpSocket(),
+                            runtime.rescueSocket(),
+                            "",
+                            runtime.origin());
+            boolean ran = runs(here);
+            HostedDomain domain = adopt(stored, here, place);
+            if (!ran) {
+                domain.requireBody().operated().release(OperatedDomain.Hold.OPERATOR);
+                domain.requireBody().qemu().announce();
+                domain.replace(
+                        view ->
+                                view.with(DomainStatus.State.RUNNING, view.role())
+                                        .telling(
+                                                "it had been handed over when the daemon died, and"
+                                                        + " runs here now"));
+            }
+            registry.tryRemember(domain, "");
+            return;
+        }
+        boolean gone = !process.alive();
+        process.kill(KILL_LIMIT);
+        place.remove();
+        registry.store().remove(stored.name());
+        // One that was handed over and is gone stays handed over: the other copy is older.
+        if (!(tookOver && gone)) {
+            session.ifPresent(
+                    entry ->
+                            registry.ledger()
+                                    .put(entry.with(Standing.DISCARDED, runtime.generation())));
+        }
+        LOG.info(
+                "event=arrival-discarded domain={} reason=\"the daemon that took it in died\"",
+                stored.name());
+    }
+
+    private static boolean runs(DomainRuntime runtime) {
+        try (QmpClient qmp = QmpClient.connect(Path.of(runtime.qmpSocket()), CONNECT_LIMIT)) {
+            return qmp.execute("query-status").path("running").asBoolean();
         }
     }
 

@@ -361,7 +361,7 @@ final class Reprotector implements AutoCloseable {
                 switch (view.role()) {
                     case UNPROTECTED, SURVIVOR ->
                             view.body().isPresent() && view.state() != DomainStatus.State.STOPPED;
-                    case PRIMARY, SECONDARY -> false;
+                    case PRIMARY, SECONDARY, MOVING, ARRIVING -> false;
                 };
         if (!alone) {
             post(domain, new ReprotectionEvent.NotNow(System.nanoTime()));

@@ -122,22 +122,8 @@ final class SessionLedger {
     private void putBeside(Entry entry, Path file) throws IOException {
         Path beside = directory.resolve(entry.session() + ".new");
         try {
-            try (FileChannel out =
-                    FileChannel.open(
-                            beside,
-                            StandardOpenOption.CREATE,
-                            StandardOpenOption.TRUNCATE_EXISTING,
-                            StandardOpenOption.WRITE)) {
-                ByteBuffer content = ByteBuffer.wrap(JSON.writeValueAsBytes(entry));
-                while (content.hasRemaining()) {
-                    out.write(content);
-                }
-                out.force(true);
-            }
-            Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
-            try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
-                names.force(true);
-            }
+            write(beside, entry);
+            rename(beside, file);
         } finally {
             Files.deleteIfExists(beside);
         }
@@ -169,6 +155,80 @@ final class SessionLedger {
         } catch (IOException e) {
             throw new UncheckedIOException("cannot remove " + file, e);
         }
+    }
+
+    /** An entry that is on the disk, and holds from {@link #commit} on. */
+    record Staged(Path beside, Path file) {}
+
+    /**
+     * Writes an entry down ahead of the moment from which it holds, so that only its name is left
+     * to be changed then.
+     */
+    synchronized Staged stage(Entry entry) {
+        Path file = directory.resolve(entry.session() + SUFFIX);
+        Path beside = directory.resolve(entry.session() + ".staged");
+        try {
+            write(beside, entry);
+            return new Staged(beside, file);
+        } catch (IOException e) {
+            throw unwritten(entry.session().toString(), file, e);
+        }
+    }
+
+    /**
+     * From the return on the entry holds, whatever dies.
+     *
+     * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen
+     */
+    synchronized void commit(Staged staged) {
+        try {
+            rename(staged.beside(), staged.file());
+        } catch (IOException e) {
+            throw unwritten(staged.file().getFileName().toString(), staged.file(), e);
+        }
+    }
+
+    /** Forgets what was staged and never committed. */
+    synchronized void unstage(Staged staged) {
+        try {
+            Files.deleteIfExists(staged.beside());
+        } catch (IOException e) {
+            LOG.warn("event=left-behind what={} reason=\"{}\"", staged.beside(), e.getMessage());
+        }
+    }
+
+    private static void write(Path file, Entry entry) throws IOException {
+        try (FileChannel out =
+                FileChannel.open(
+                        file,
+                        StandardOpenOption.CREATE,
+                        StandardOpenOption.TRUNCATE_EXISTING,
+                        StandardOpenOption.WRITE)) {
+            ByteBuffer content = ByteBuffer.wrap(JSON.writeValueAsBytes(entry));
+            while (content.hasRemaining()) {
+                out.write(content);
+            }
+            out.force(true);
+        }
+    }
+
+    private void rename(Path beside, Path file) throws IOException {
+        Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
+        try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
+            names.force(true);
+        }
+    }
+
+    private static UncheckedIOException unwritten(String what, Path file, IOException e) {
+        return new UncheckedIOException(
+                "cannot remember session "
+                        + what
+                        + " in "
+                        + file
+                        + ": "
+                        + e.getMessage()
+                        + "; make room there",
+                e);
     }
 
     synchronized Optional<Entry> get(UUID session) {

@@ -49,6 +49,7 @@ final class StatusReport {
                 spec.remusBackup().orElse(null),
                 protection(view.session()),
                 reprotection(view, domain.reprotection()),
+                domain.migration().map(Migration::status).orElse(null),
                 view.event().orElse(null),
                 view.change());
     }

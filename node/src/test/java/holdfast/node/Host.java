@@ -32,8 +32,9 @@ final class Host implements AutoCloseable {
                 listen: 127.0.0.1:%d
                 stateDirectory: %s
                 ramDirectory: %s
+                hooksDirectory: %s
                 """
-                        .formatted(name, port, state, hosts.ram));
+                        .formatted(name, port, state, hosts.ram, hosts.directory.resolve("hooks")));
     }
 
     int port() {

@@ -23,6 +23,9 @@ import java.util.stream.Stream;
  * afterwards.
  */
 final class TestHosts implements AutoCloseable {
+    /** A process that dies is noticed at once; a machine that is busy is not to look dead. */
+    private static final int DEADLINE_MILLIS = 3000;
+
     final Path directory;
     final Path ram;
     private final List<Node> nodes = new ArrayList<>();
@@ -50,7 +53,8 @@ final class TestHosts implements AutoCloseable {
                                 Optional.of(directory.resolve(name + "-replicas")),
                                 100,
                                 500,
-                                looks));
+                                looks,
+                                directory.resolve("hooks")));
         nodes.add(node);
         return node;
     }
@@ -111,7 +115,7 @@ final class TestHosts implements AutoCloseable {
                 false,
                 arbiter,
                 50,
-                500,
+                DEADLINE_MILLIS,
                 null,
                 others,
                 afterLoss);

@@ -27,8 +27,8 @@ import java.util.stream.Stream;
  * QEMU die by SIGKILL. Everything that it starts lives in namespaces and directories of its own,
  * and goes with them.
  */
-final class Demo implements AutoCloseable {
-    private static final String DOMAIN = "redis";
+public final class Demo implements AutoCloseable {
+    static final String DOMAIN = "redis";
     private static final int REDIS_PORT = 6379;
     private static final long START_SECONDS = 60;
 
@@ -41,14 +41,19 @@ final class Demo implements AutoCloseable {
      * @param death what becomes of host A
      * @param ending how far it goes
      */
-    record Options(
+    public record Options(
             Path command,
             Path guest,
             int seconds,
             int intervalMillis,
             int memoryMib,
             Death death,
-            Ending ending) {}
+            Ending ending) {
+        /** For jobs in which no host dies. */
+        public static Options of(Path command, Path guest, int memoryMib) {
+            return new Options(command, guest, 1, 25, memoryMib, Death.KILLED, Ending.SURVIVED);
+        }
+    }
 
     private final Options options;
     private final Timeline timeline;
@@ -66,7 +71,7 @@ final class Demo implements AutoCloseable {
         this.lab = lab;
     }
 
-    static Demo open(Options options, Timeline timeline) {
+    public static Demo open(Options options, Timeline timeline) {
         try {
             // Unix socket paths are short.
             Path directory = Files.createTempDirectory(Path.of("/tmp"), "hfdemo");
@@ -78,50 +83,91 @@ final class Demo implements AutoCloseable {
     }
 
     /** Logs of everything that ran; kept when the demo fails. */
-    Path directory() {
+    public Path directory() {
         return directory;
     }
 
-    DemoResult run() {
+    /** Hosts and daemons. */
+    public void build() {
         lab.build();
         timeline.happened("three hosts and a bridge stand, as network namespaces");
         startNode(Lab.Host.A);
         startNode(Lab.Host.B);
         timeline.happened("holdfastd runs on host A and on host B");
-        ApiClient nodeA = nodes.get(Lab.Host.A);
-        nodeA.create(new DomainSource(directory.resolve("redis.yaml").toString(), domainFile()));
-        timeline.happened(
-                "the guest starts on A: a Debian kernel and Redis, " + options.memoryMib + " MiB");
-        try (Worker client =
+    }
+
+    /** The hosts, for whoever starts something of their own there. */
+    public Lab lab() {
+        return lab;
+    }
+
+    /** Where guest memory lies on a host. */
+    public Path ramDirectory(Lab.Host host) {
+        return ramDirectory.resolve(host.name().toLowerCase(Locale.ROOT));
+    }
+
+    /** The client that writes to the guest's Redis; returns when its connection stands. */
+    public Worker connectClient() {
+        Worker client =
                 lab.whileOpen(
                         () ->
                                 Worker.start(
                                         "client",
                                         clientCommand(),
-                                        directory.resolve("client.log")))) {
-            client.await(line -> line.equals("connected"), "Redis answering", 120);
+                                        directory.resolve("client.log")));
+        client.await(line -> line.equals("connected"), "Redis answering", 120);
+        return client;
+    }
+
+    /** Hosts, daemons, the guest on A, and the client that writes to it; then {@code job}. */
+    <T> T withGuest(java.util.function.BiFunction<ApiClient, Worker, T> job) {
+        build();
+        ApiClient nodeA = nodes.get(Lab.Host.A);
+        nodeA.create(new DomainSource(directory.resolve("redis.yaml").toString(), domainFile()));
+        timeline.happened(
+                "the guest starts on A: a Debian kernel and Redis, " + options.memoryMib + " MiB");
+        try (Worker client = connectClient()) {
             timeline.happened("the client is connected and writes, one TCP connection");
-            DomainStatus isProtected =
-                    nodeA.remus(
-                            new RemusRequest(
-                                    DOMAIN,
-                                    Lab.Host.B.address(),
-                                    options.intervalMillis,
-                                    true,
-                                    false,
-                                    RemusRequest.ArbiterKind.NONE,
-                                    RemusRequest.HEARTBEAT_MILLIS_DEFAULT,
-                                    RemusRequest.DEADLINE_MILLIS_DEFAULT,
-                                    null),
-                            progress -> timeline.working(progress.text()));
-            timeline.happened(
-                    "protected by B: a checkpoint every %d ms, dirty pages by %s"
-                            .formatted(
-                                    options.intervalMillis,
-                                    isProtected.protection().tracker().kind()));
-            DomainStatus last = watch(nodeA, client);
-            return killAndMeasure(last, client);
+            return job.apply(nodeA, client);
         }
+    }
+
+    DemoResult run() {
+        return withGuest(this::protectAndKill);
+    }
+
+    private DemoResult protectAndKill(ApiClient nodeA, Worker client) {
+        DomainStatus isProtected =
+                nodeA.remus(
+                        new RemusRequest(
+                                DOMAIN,
+                                Lab.Host.B.address(),
+                                options.intervalMillis,
+                                true,
+                                false,
+                                RemusRequest.ArbiterKind.NONE,
+                                RemusRequest.HEARTBEAT_MILLIS_DEFAULT,
+                                RemusRequest.DEADLINE_MILLIS_DEFAULT,
+                                null),
+                        progress -> timeline.working(progress.text()));
+        timeline.happened(
+                "protected by B: a checkpoint every %d ms, dirty pages by %s"
+                        .formatted(
+                                options.intervalMillis, isProtected.protection().tracker().kind()));
+        DomainStatus last = watch(nodeA, client);
+        return killAndMeasure(last, client);
+    }
+
+    public ApiClient node(Lab.Host host) {
+        return nodes.get(host);
+    }
+
+    Options options() {
+        return options;
+    }
+
+    Timeline timeline() {
+        return timeline;
     }
 
     /** The last status before the host dies. */
@@ -176,7 +222,9 @@ final class Demo implements AutoCloseable {
         sleep(Math.min(3, options.seconds) * 1000L);
         client.tell("stop " + killedNanos + aftermath.killedAgain());
         Map<String, String> result =
-                fields(client.await(line -> line.startsWith("result "), "the client's result", 60));
+                fields(
+                        client.await(
+                                line -> line.startsWith("result "), "the client's result", 120));
         long gapEnd = Long.parseLong(result.get("gapEnd"));
         double failoverMillis = (gapEnd - killedNanos) / 1e6;
         double secondFailoverMillis = aftermath.failoverMillis(result);
@@ -410,7 +458,7 @@ final class Demo implements AutoCloseable {
     }
 
     /** {@code word key=value key=value ...}; the last value may hold spaces. */
-    private static Map<String, String> fields(String line) {
+    static Map<String, String> fields(String line) {
         Map<String, String> fields = new TreeMap<>();
         String rest = line.substring(line.indexOf(' ') + 1);
         int failure = rest.indexOf("failure=");
@@ -423,7 +471,7 @@ final class Demo implements AutoCloseable {
         return fields;
     }
 
-    private static void sleep(long millis) {
+    static void sleep(long millis) {
         try {
             Thread.sleep(millis);
         } catch (InterruptedException e) {
@@ -445,7 +493,7 @@ final class Demo implements AutoCloseable {
     }
 
     /** Removes the logs too. */
-    void deleteLogs() {
+    public void deleteLogs() {
         delete(directory);
     }
 

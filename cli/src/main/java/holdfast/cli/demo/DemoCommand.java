@@ -6,6 +6,7 @@ import holdfast.node.api.ApiException;
 
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
 
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -17,9 +18,14 @@ import java.util.concurrent.atomic.AtomicBoolean;
 @Command(
         name = "demo",
         description =
-                "Shows a VM that survives the death of its host: one client, two hosts, one guest"
-                        + " with Redis.",
-        footer = {"", "Example:", "  ./demo --seconds 10 --json"})
+                "Shows a VM that survives the death of its host, or one that is moved: one client,"
+                        + " two hosts, one guest with Redis.",
+        footer = {
+            "",
+            "Example:",
+            "  ./demo --seconds 10 --json",
+            "  ./demo migrate --migrations 4 --json"
+        })
 public final class DemoCommand implements Callable<Integer> {
     @Option(
             names = {"-h", "--help"},
@@ -74,6 +80,29 @@ public final class DemoCommand implements Callable<Integer> {
             description = "Keep the logs of both daemons and say where they are.")
     private boolean keepLogs;
 
+    /** What is shown. */
+    enum Job {
+        remus,
+        migrate
+    }
+
+    @Parameters(
+            index = "0",
+            arity = "0..1",
+            defaultValue = "remus",
+            paramLabel = "remus|migrate",
+            description =
+                    "What to show: a guest that survives its host (default), or one that is moved"
+                            + " there and back.")
+    private Job job;
+
+    @Option(
+            names = "--migrations",
+            paramLabel = "N",
+            defaultValue = "10",
+            description = "How often the guest is moved (default ${DEFAULT-VALUE}).")
+    private int migrations;
+
     @Override
     public Integer call() throws Exception {
         PrintStream progress = json ? System.err : System.out;
@@ -112,9 +141,25 @@ public final class DemoCommand implements Callable<Integer> {
                         },
                         "demo-cleanup");
         Runtime.getRuntime().addShutdownHook(cleanup);
-        DemoResult result;
+        Object result;
+        boolean good;
+        String summary;
         try {
-            result = demo.run();
+            switch (job) {
+                case remus -> {
+                    DemoResult survived = demo.run();
+                    result = survived;
+                    good = survived.good();
+                    summary = summary(survived);
+                }
+                case migrate -> {
+                    MigrationDemo.Result moved = MigrationDemo.run(demo, migrations);
+                    result = moved;
+                    good = moved.good();
+                    summary = MigrationDemo.summary(moved);
+                }
+                default -> throw new IllegalStateException(job.toString());
+            }
         } catch (DemoException | ApiException e) {
             if (interrupted.get()) {
                 // What failed is what the cleanup took away.
@@ -129,8 +174,8 @@ public final class DemoCommand implements Callable<Integer> {
         progress.println();
         progress.print(timeline.picture());
         progress.println();
-        progress.println(summary(result));
-        if (result.good() && !keepLogs) {
+        progress.println(summary);
+        if (good && !keepLogs) {
             demo.deleteLogs();
         } else {
             progress.println("Logs: " + demo.directory());
@@ -138,7 +183,7 @@ public final class DemoCommand implements Callable<Integer> {
         if (json) {
             System.out.println(new ObjectMapper().writeValueAsString(result));
         }
-        return result.good() ? 0 : 1;
+        return good ? 0 : 1;
     }
 
     /** A host that is only silent does not come back. */

@@ -14,9 +14,9 @@ import java.util.function.Supplier;
  *   host B 10.77.0.3 ──┘
  * </pre>
  */
-final class Lab implements AutoCloseable {
+public final class Lab implements AutoCloseable {
     /** The places of the lab. */
-    enum Host {
+    public enum Host {
         SWITCH("s", ""),
         CLIENT("c", "10.77.0.1"),
         A("a", "10.77.0.2"),
@@ -30,15 +30,15 @@ final class Lab implements AutoCloseable {
             this.address = address;
         }
 
-        String address() {
+        public String address() {
             return address;
         }
     }
 
     /** The bridge that guests are attached to, on hosts A and B. */
-    static final String BRIDGE = "br0";
+    public static final String BRIDGE = "br0";
 
-    static final String GUEST_ADDRESS = "10.77.0.10";
+    public static final String GUEST_ADDRESS = "10.77.0.10";
 
     private final String prefix;
     private final List<String> namespaces = new ArrayList<>();
@@ -91,7 +91,8 @@ final class Lab implements AutoCloseable {
         }
     }
 
-    private void ip(Host host, String... arguments) {
+    /** Runs {@code ip} on a host. */
+    public void ip(Host host, String... arguments) {
         List<String> command = new ArrayList<>(List.of("ip", "-n", namespace(host)));
         command.addAll(List.of(arguments));
         whileOpen(() -> Shell.run(command));
@@ -101,7 +102,7 @@ final class Lab implements AutoCloseable {
      * Performs a step that leaves something to clean up; never during or after the cleanup, which
      * another thread may do at any time.
      */
-    synchronized <T> T whileOpen(Supplier<T> step) {
+    public synchronized <T> T whileOpen(Supplier<T> step) {
         if (closed) {
             throw new DemoException("the demo is being ended");
         }
@@ -118,7 +119,7 @@ final class Lab implements AutoCloseable {
     }
 
     /** The command line that runs {@code command} on a host. */
-    List<String> on(Host host, List<String> command) {
+    public List<String> on(Host host, List<String> command) {
         List<String> inside = new ArrayList<>(List.of("ip", "netns", "exec", namespace(host)));
         inside.addAll(command);
         return inside;

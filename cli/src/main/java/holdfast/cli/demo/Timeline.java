@@ -9,7 +9,7 @@ import java.util.Locale;
  * What happened when, told while it happens and once more, as a picture, at the end. Used by one
  * thread.
  */
-final class Timeline {
+public final class Timeline {
     private record Moment(long nanos, String text) {}
 
     private final PrintStream progress;
@@ -19,7 +19,7 @@ final class Timeline {
     /**
      * @param progress where the demo speaks while it works
      */
-    Timeline(PrintStream progress) {
+    public Timeline(PrintStream progress) {
         this.progress = progress;
     }
 

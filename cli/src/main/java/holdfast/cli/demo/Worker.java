@@ -12,7 +12,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 
 /** A long-running process of the demo whose output lines are events. */
-final class Worker implements AutoCloseable {
+public final class Worker implements AutoCloseable {
     private static final int LINES_MAX = 100_000;
     private static final String ENDED = "\0ended";
 
@@ -64,7 +64,7 @@ final class Worker implements AutoCloseable {
     }
 
     /** Waits for the first line that matches, passing over others. */
-    String await(Predicate<String> matching, String what, long seconds) {
+    public String await(Predicate<String> matching, String what, long seconds) {
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(seconds);
         try {
             while (true) {
@@ -87,7 +87,7 @@ final class Worker implements AutoCloseable {
     }
 
     /** The newest line that matches among those that have come, or the fallback. */
-    String latest(Predicate<String> matching, String fallback) {
+    public String latest(Predicate<String> matching, String fallback) {
         String latest = fallback;
         for (String line = lines.peek(); line != null && !line.equals(ENDED); line = lines.peek()) {
             if (matching.test(line)) {
@@ -98,7 +98,7 @@ final class Worker implements AutoCloseable {
         return latest;
     }
 
-    void tell(String line) {
+    public void tell(String line) {
         try {
             process.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
             process.getOutputStream().flush();

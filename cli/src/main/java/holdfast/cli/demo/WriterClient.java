@@ -29,6 +29,9 @@ final class WriterClient {
     /** Longer than any fail-over: a connection that is silent for so long is lost. */
     private static final int SILENCE_MILLIS = 20_000;
 
+    /** Keys read back in one go: each batch waits for an epoch to be committed. */
+    private static final int READ_BATCH = 4_000;
+
     /** What was on its way when a host died arrives within this time. */
     private static final long SOON_NANOS = 1_000_000_000L;
 
@@ -173,9 +176,8 @@ final class WriterClient {
                 new BufferedReader(
                         new InputStreamReader(socket.getInputStream(), StandardCharsets.US_ASCII));
         int lost = 0;
-        int batch = 200;
-        for (int first = 1; first <= acked; first += batch) {
-            int end = Math.min(acked, first + batch - 1);
+        for (int first = 1; first <= acked; first += READ_BATCH) {
+            int end = Math.min(acked, first + READ_BATCH - 1);
             StringBuilder requests = new StringBuilder();
             for (int n = first; n <= end; n++) {
                 requests.append("GET w:").append(n).append("\r\n");

@@ -36,4 +36,12 @@ public interface Domain {
      * @return segments that are valid until the next call on this domain
      */
     DeviceState saveDeviceState();
+
+    /**
+     * As {@link #saveDeviceState}, and lets go of the disks' images so that another process can
+     * open them; {@link #resume} takes them again, or fails as long as somebody else has them.
+     */
+    default DeviceState saveForHandOver() {
+        return saveDeviceState();
+    }
 }

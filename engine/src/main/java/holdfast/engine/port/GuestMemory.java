@@ -1,5 +1,7 @@
 package holdfast.engine.port;
 
+import holdfast.engine.memory.PfnSet;
+
 import java.lang.foreign.MemorySegment;
 
 /**
@@ -19,6 +21,20 @@ public interface GuestMemory {
      * object is open.
      */
     MemorySegment bytes();
+
+    /**
+     * Adds every page that may hold something else than zeroes; one that is left out did not when
+     * this was called. Cheaper than looking, and leaves pages that nobody used unused.
+     */
+    default void addPopulated(PfnSet into) {
+        into.fill();
+    }
+
+    /** Writes {@code count} whole pages from {@code source} at {@code offset}. */
+    default void write(long firstPfn, int count, MemorySegment source, long offset) {
+        MemorySegment.copy(
+                source, offset, bytes(), firstPfn * PAGE_BYTES, (long) count * PAGE_BYTES);
+    }
 
     /** The bytes of one page. Allocates a view: not for loops over many pages. */
     default MemorySegment page(long pfn) {

@@ -104,6 +104,16 @@ public final class ApiClient implements NodeApi {
     }
 
     @Override
+    public MigrateResult migrate(MigrateRequest request, ProgressListener progress) {
+        return post("migrate", request, progress, MigrateResult.class);
+    }
+
+    @Override
+    public DomainStatus cancelMigration(String domain) {
+        return postDomain(domain, "cancel-migration", DomainStatus.class);
+    }
+
+    @Override
     public void stopNode() {
         post("node/stop", null, ProgressListener.none(), ApiMessage.Done.class);
     }

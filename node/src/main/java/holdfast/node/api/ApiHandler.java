@@ -27,8 +27,8 @@ import java.util.function.Function;
  * GET  /v1/domains                                  {"domains":[DomainStatus...]}
  * GET  /v1/domains/NAME                             DomainStatus
  * GET  /v1/domains/NAME/change?after=N&amp;timeoutMillis=M   DomainStatus
- * POST /v1/domains/NAME/{pause,unpause,destroy,unprotect,failover}
- * POST /v1/{create,attach,save,restore,remus}       DomainSource, AttachRequest, ...
+ * POST /v1/domains/NAME/{pause,unpause,destroy,unprotect,failover,cancel-migration}
+ * POST /v1/{create,attach,save,restore,remus,migrate}       DomainSource, AttachRequest, ...
  * </pre>
  *
  * A GET answers one object. A POST answers lines: {@code {"progress":Progress}} any number of
@@ -124,6 +124,7 @@ final class ApiHandler extends Handler.Abstract {
                 case "unpause" -> _ -> api.unpause(domain);
                 case "unprotect" -> _ -> api.unprotect(domain);
                 case "failover" -> _ -> api.failover(domain);
+                case "cancel-migration" -> _ -> api.cancelMigration(domain);
                 case "destroy" -> _ -> done(() -> api.destroy(domain));
                 default -> throw noSuchRoute("POST", path);
             };
@@ -149,6 +150,10 @@ final class ApiHandler extends Handler.Abstract {
             case "remus" -> {
                 RemusRequest remus = ApiJson.readRequest(body, RemusRequest.class);
                 yield progress -> api.remus(remus, progress);
+            }
+            case "migrate" -> {
+                MigrateRequest migrate = ApiJson.readRequest(body, MigrateRequest.class);
+                yield progress -> api.migrate(migrate, progress);
             }
             default -> throw noSuchRoute("POST", path);
         };

@@ -23,6 +23,8 @@ import java.util.List;
  * @param protection the newest session, running or ended, that protected it; null where there was
  *     none since the daemon started
  * @param reprotection what the node does by itself so that the domain stays protected
+ * @param migration the newest migration, running or over; null where there was none since the
+ *     daemon started
  * @param lastEvent the last thing the operator should know, or null
  * @param change grows with every change of state, role, protection state or event; not with every
  *     checkpoint
@@ -41,6 +43,7 @@ public record DomainStatus(
         String remusBackup,
         ProtectionStatus protection,
         ReprotectionStatus reprotection,
+        MigrationStatus migration,
         Event lastEvent,
         long change) {
     public DomainStatus {
@@ -84,7 +87,11 @@ public record DomainStatus(
         /** It holds the replica. */
         SECONDARY,
         /** It took the domain over from a lost primary, and runs it alone. */
-        SURVIVOR;
+        SURVIVOR,
+        /** It runs the domain, or did until it handed it over, and is moving it to another node. */
+        MOVING,
+        /** Another node is moving the domain here. */
+        ARRIVING;
 
         @JsonValue
         public String text() {

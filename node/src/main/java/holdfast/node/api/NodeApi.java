@@ -94,6 +94,19 @@ public interface NodeApi {
     DomainStatus failover(String domain);
 
     /**
+     * Moves a running domain to another node; returns when it runs there, or here again: see {@link
+     * MigrateResult#outcome}. What is refused before anything was changed is an {@link
+     * ApiException}.
+     */
+    MigrateResult migrate(MigrateRequest request, ProgressListener progress);
+
+    /**
+     * Ends a domain's migration before its hand-over; returns when the domain runs here again.
+     * {@link ApiException.Kind#BAD_REQUEST} where none runs or it is too late.
+     */
+    DomainStatus cancelMigration(String domain);
+
+    /**
      * Ends the daemon in order: protected domains are unprotected, running ones go on without it.
      * Returns before it has ended.
      */

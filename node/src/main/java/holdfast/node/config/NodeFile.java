@@ -23,6 +23,7 @@ import java.util.Optional;
  * @param heartbeatMillis default for {@link RemusRequest#heartbeatMillis}
  * @param deadlineMillis default for {@link RemusRequest#deadlineMillis}
  * @param reprotect whether the node looks by itself for another one when protection was lost
+ * @param hooksDirectory where executables lie that a migration's features may name
  */
 public record NodeFile(
         String name,
@@ -33,7 +34,8 @@ public record NodeFile(
         Optional<Path> replicaDirectory,
         int heartbeatMillis,
         int deadlineMillis,
-        boolean reprotect) {
+        boolean reprotect,
+        Path hooksDirectory) {
     static final List<String> KEYS =
             List.of(
                     "name",
@@ -43,7 +45,9 @@ public record NodeFile(
                     "replicaDirectory",
                     "heartbeatMillis",
                     "deadlineMillis",
-                    "reprotect");
+                    "reprotect",
+                    "hooksDirectory");
+    private static final Path HOOKS_DEFAULT = Path.of("/etc/holdfast/hooks");
     private static final int FILE_BYTES_MAX = 1 << 20;
 
     /** The settings of a node without a file. */
@@ -118,6 +122,7 @@ public record NodeFile(
                         RemusRequest.DEADLINE_MILLIS_MAX,
                         Math.max(RemusRequest.DEADLINE_MILLIS_DEFAULT, 2 * heartbeat));
         boolean reprotect = keys.truth("reprotect", true);
+        Path hooks = keys.path("hooksDirectory", base).orElse(HOOKS_DEFAULT);
         mistakes.throwIfAny();
         return new NodeFile(
                 name,
@@ -128,7 +133,8 @@ public record NodeFile(
                 replicas,
                 heartbeat,
                 deadline,
-                reprotect);
+                reprotect,
+                hooks);
     }
 
     /**
@@ -150,7 +156,8 @@ public record NodeFile(
                 replicas.or(() -> replicaDirectory),
                 heartbeatMillis,
                 deadlineMillis,
-                reprotect);
+                reprotect,
+                hooksDirectory);
     }
 
     private static Listen listenOption(String text) {

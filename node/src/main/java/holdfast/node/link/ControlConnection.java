@@ -115,10 +115,30 @@ final class ControlConnection {
                 return;
             }
             enqueue(frame);
+            if (queue.size() == 1 && writeNow(frame)) {
+                return;
+            }
         } finally {
             lock.unlock();
         }
         selector.wakeup();
+    }
+
+    /**
+     * What nothing waits before leaves on the caller's thread, without a hand-over to the
+     * connection's. Whether it left whole; what did not, and what failed, is the connection's.
+     */
+    private boolean writeNow(ByteBuffer frame) {
+        try {
+            queuedBytes -= channel.write(frame);
+        } catch (IOException e) {
+            return false;
+        }
+        if (frame.hasRemaining()) {
+            return false;
+        }
+        queue.remove();
+        return true;
     }
 
     private void enqueue(ByteBuffer frame) {

@@ -1,6 +1,7 @@
 package holdfast.node.link;
 
 import holdfast.wire.ProtocolException;
+import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.LinkMessage.Hello;
 import holdfast.wire.link.RefusalReason;
@@ -30,7 +31,10 @@ public final class LinkListener implements AutoCloseable {
     private final ServerSocketChannel server;
     private final NodeIdentity self;
     private final SessionAccepter accepter;
+    private final MigrationAccepter migrationAccepter;
     private final ConcurrentHashMap<UUID, TcpSecondaryLink> sessions = new ConcurrentHashMap<>();
+    private final ConcurrentHashMap<UUID, TcpDestinationLink> migrations =
+            new ConcurrentHashMap<>();
     private final Semaphore handshakes = new Semaphore(HANDSHAKES_MAX);
     private final Thread thread;
 
@@ -42,11 +46,22 @@ public final class LinkListener implements AutoCloseable {
      */
     public static LinkListener open(
             String host, int port, NodeIdentity self, SessionAccepter accepter) throws IOException {
+        return open(host, port, self, accepter, MigrationAccepter.none());
+    }
+
+    /** As the other one, for a node that takes domains in, too. */
+    public static LinkListener open(
+            String host,
+            int port,
+            NodeIdentity self,
+            SessionAccepter accepter,
+            MigrationAccepter migrations)
+            throws IOException {
         ServerSocketChannel server = ServerSocketChannel.open();
         try {
             server.setOption(StandardSocketOptions.SO_REUSEADDR, true);
             server.bind(new InetSocketAddress(host, port));
-            LinkListener listener = new LinkListener(server, self, accepter);
+            LinkListener listener = new LinkListener(server, self, accepter, migrations);
             listener.thread.start();
             return listener;
         } catch (IOException | RuntimeException e) {
@@ -55,7 +70,12 @@ public final class LinkListener implements AutoCloseable {
         }
     }
 
-    private LinkListener(ServerSocketChannel server, NodeIdentity self, SessionAccepter accepter) {
+    private LinkListener(
+            ServerSocketChannel server,
+            NodeIdentity self,
+            SessionAccepter accepter,
+            MigrationAccepter migrationAccepter) {
+        this.migrationAccepter = migrationAccepter;
         this.server = server;
         this.self = self;
         this.accepter = accepter;
@@ -162,6 +182,7 @@ public final class LinkListener implements AutoCloseable {
             case CONTROL -> control(channel, hello, address);
             case BULK, INBOUND, DISK -> data(channel, hello);
             case INQUIRY -> inquiry(channel, hello);
+            case MIGRATION -> migration(channel, hello, address);
         };
     }
 
@@ -256,7 +277,82 @@ public final class LinkListener implements AutoCloseable {
         }
     }
 
+    private boolean migration(SocketChannel channel, Hello hello, String address)
+            throws IOException {
+        welcome(channel);
+        LinkMessage request =
+                ClosingDeadline.within(
+                        Handshake.ANSWER_LIMIT,
+                        channel,
+                        "OPEN_MIGRATION",
+                        () -> Handshake.read(channel));
+        if (!(request instanceof LinkMessage.OpenMigration migration)
+                || !migration.migration().equals(hello.session())) {
+            throw new ProtocolException(
+                    "link from " + address,
+                    ProtocolException.OFFSET_UNKNOWN,
+                    "frame after WELCOME",
+                    "OPEN_MIGRATION of migration " + hello.session(),
+                    Handshake.name(request));
+        }
+        return switch (migrationAccepter.decide(hello, address, migration)) {
+            case MigrationAccepter.Decision.Refused(String text) -> {
+                Handshake.write(channel, new LinkMessage.SessionRefused(LinkMessage.clip(text)));
+                yield false;
+            }
+            case MigrationAccepter.Decision.Accepted accepted -> {
+                openMigration(channel, hello, migration, accepted);
+                yield true;
+            }
+        };
+    }
+
+    private void openMigration(
+            SocketChannel channel,
+            Hello hello,
+            LinkMessage.OpenMigration migration,
+            MigrationAccepter.Decision.Accepted accepted)
+            throws IOException {
+        UUID id = migration.migration();
+        try {
+            TcpDestinationLink link =
+                    new TcpDestinationLink(
+                            channel,
+                            hello.nodeName(),
+                            migration,
+                            accepted.memory(),
+                            accepted.post(),
+                            () -> migrations.remove(id));
+            if (migrations.putIfAbsent(id, link) != null) {
+                throw new IOException("migration " + id + " is open already");
+            }
+            try {
+                Handshake.write(channel, new LinkMessage.SessionAccepted());
+            } catch (IOException e) {
+                migrations.remove(id, link);
+                link.freePages();
+                throw e;
+            }
+            link.start();
+            accepted.opened().accept(link);
+        } catch (IOException e) {
+            accepted.failed().accept("node " + hello.nodeName() + " went away: " + e.getMessage());
+            throw e;
+        }
+    }
+
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
+        TcpDestinationLink migration = migrations.get(hello.session());
+        if (migration != null && hello.kind() == ConnectionKind.BULK) {
+            if (migration.attachBulk(channel)) {
+                welcome(channel);
+                return true;
+            }
+            return refuse(
+                    channel,
+                    RefusalReason.SESSION,
+                    "migration " + hello.session() + " expects no further BULK connection");
+        }
         TcpSecondaryLink link = sessions.get(hello.session());
         boolean attached =
                 link != null
@@ -264,7 +360,7 @@ public final class LinkListener implements AutoCloseable {
                             case BULK -> link.attachBulk(channel);
                             case INBOUND -> link.attachInbound(channel);
                             case DISK -> link.attachDisk(channel);
-                            case CONTROL, INQUIRY -> false;
+                            case CONTROL, INQUIRY, MIGRATION -> false;
                         };
         if (!attached) {
             return refuse(
@@ -289,7 +385,11 @@ public final class LinkListener implements AutoCloseable {
                     "INQUIRE",
                     Handshake.name(request));
         }
-        Handshake.write(channel, accepter.answer(hello, inquiry));
+        Handshake.write(
+                channel,
+                migrationAccepter
+                        .answer(hello, inquiry)
+                        .orElseGet(() -> accepter.answer(hello, inquiry)));
         return false;
     }
 

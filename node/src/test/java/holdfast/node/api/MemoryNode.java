@@ -191,6 +191,20 @@ final class MemoryNode implements NodeApi {
     }
 
     @Override
+    public MigrateResult migrate(MigrateRequest request, ProgressListener progress) {
+        known(request.domain());
+        progress.progress(new Progress("copying", 1, 1, 2, "round 1"));
+        return new MigrateResult(
+                request.domain(), request.node(), "moved", "as asked", 100, 10, null);
+    }
+
+    @Override
+    public DomainStatus cancelMigration(String domain) {
+        known(domain);
+        throw ApiException.badRequest("domain \"" + domain + "\" is not being moved");
+    }
+
+    @Override
     public void stopNode() {
         stopped.countDown();
     }
@@ -244,6 +258,7 @@ final class MemoryNode implements NodeApi {
                 null,
                 new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1),
                 null,
+                null,
                 1);
     }
 
@@ -263,6 +278,7 @@ final class MemoryNode implements NodeApi {
                 was.remusBackup(),
                 was.protection(),
                 was.reprotection(),
+                was.migration(),
                 new DomainStatus.Event("2026-11-20T10:00:01.000Z", event),
                 was.change() + 1);
     }

@@ -155,6 +155,11 @@ public final class QemuDomain implements Domain, AutoCloseable {
         return saver.save();
     }
 
+    @Override
+    public DeviceState saveForHandOver() {
+        return saver.save(StateSaver.Images.RELEASED);
+    }
+
     /** To be called after plugging a device: QEMU tells nobody. */
     public void deviceSetChanged() {
         saver.deviceSetChanged();

@@ -23,7 +23,11 @@ public final class QemuCommandLine {
         /** At once. */
         RUNNING,
         /** Not before somebody says {@code cont}. */
-        PAUSED
+        PAUSED,
+        /**
+         * As {@link #PAUSED}, and not before a state was loaded: images are not locked till then.
+         */
+        INCOMING
     }
 
     private final List<String> arguments = new ArrayList<>();
@@ -52,8 +56,10 @@ public final class QemuCommandLine {
     /** How the process runs. */
     static List<String> process(QemuFiles files, Start start) {
         List<String> words = new ArrayList<>();
-        if (start == Start.PAUSED) {
-            words.add("-S");
+        switch (start) {
+            case RUNNING -> {}
+            case PAUSED -> words.add("-S");
+            case INCOMING -> words.addAll(List.of("-S", "-incoming", "defer"));
         }
         words.addAll(List.of("-daemonize", "-pidfile", files.pid().toString()));
         return words;

@@ -36,6 +36,7 @@ public final class Syscalls {
     private static final long PIDFD_OPEN = 434;
     private static final long PIDFD_GETFD = 438;
     private static final int POLLIN = 1;
+    private static final int ENXIO = 6;
 
     private static final Linker LINKER = Linker.nativeLinker();
     private static final StructLayout STATE = Linker.Option.captureStateLayout();
@@ -83,6 +84,8 @@ public final class Syscalls {
             function(
                     "fallocate",
                     FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle LSEEK =
+            function("lseek", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, JAVA_LONG, JAVA_INT));
     private static final MethodHandle MMAP =
             function(
                     "mmap",
@@ -239,6 +242,43 @@ public final class Syscalls {
             if ((int) FALLOCATE.invokeExact(state, fd, 0, 0L, bytes) == -1) {
                 throw failure("fallocate " + bytes + " bytes", state);
             }
+        } catch (Throwable t) {
+            throw unexpected(t);
+        }
+    }
+
+    /** What {@link #seek} looks for. */
+    public enum Seek {
+        /** Something that was written. */
+        DATA(3),
+        /** Nothing: it reads as zeroes. */
+        HOLE(4);
+
+        private final int whence;
+
+        Seek(int whence) {
+            this.whence = whence;
+        }
+    }
+
+    /**
+     * Where the next of its kind begins, at or after {@code offset}; the file's end counts as a
+     * hole.
+     *
+     * @return -1 where there is none
+     */
+    public static long seek(int fd, long offset, Seek what) {
+        MemorySegment state = SCRATCH.get().state;
+        try {
+            long found = (long) LSEEK.invokeExact(state, fd, offset, what.whence);
+            if (found == -1) {
+                SystemCallException failure = failure("lseek to " + what, state);
+                if (failure.errno() == ENXIO) {
+                    return -1;
+                }
+                throw failure;
+            }
+            return found;
         } catch (Throwable t) {
             throw unexpected(t);
         }

@@ -1,13 +1,17 @@
 package holdfast.qemu.memory;
 
 import holdfast.engine.HypervisorException;
+import holdfast.engine.memory.PfnSet;
 import holdfast.engine.port.GuestMemory;
 import holdfast.qemu.linux.FileIdentity;
 import holdfast.qemu.linux.ReservedStorage;
+import holdfast.qemu.linux.Syscalls;
+import holdfast.qemu.linux.SystemCallException;
 
 import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -21,12 +25,15 @@ import java.nio.file.StandardOpenOption;
 public final class MappedMemory implements GuestMemory, AutoCloseable {
     private final Path path;
     private final FileIdentity file;
+    private final FileChannel channel;
     private final Arena arena;
     private final MemorySegment bytes;
 
-    private MappedMemory(Path path, FileIdentity file, Arena arena, MemorySegment bytes) {
+    private MappedMemory(
+            Path path, FileIdentity file, FileChannel channel, Arena arena, MemorySegment bytes) {
         this.path = path;
         this.file = file;
+        this.channel = channel;
         this.arena = arena;
         this.bytes = bytes;
     }
@@ -39,15 +46,21 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
      */
     public static MappedMemory open(Path path, long bytes) {
         checkSize(bytes);
-        try (FileChannel channel =
-                FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE)) {
-            if (channel.size() != bytes) {
-                throw new HypervisorException(
-                        "map RAM file",
-                        "%s has %d bytes, expected %d: is it the mem-path of this domain, and is the memory size right?"
-                                .formatted(path, channel.size(), bytes));
+        try {
+            FileChannel channel =
+                    FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            try {
+                if (channel.size() != bytes) {
+                    throw new HypervisorException(
+                            "map RAM file",
+                            "%s has %d bytes, expected %d: is it the mem-path of this domain, and is the memory size right?"
+                                    .formatted(path, channel.size(), bytes));
+                }
+                return map(path, channel, bytes);
+            } catch (IOException | RuntimeException | Error e) {
+                channel.close();
+                throw e;
             }
-            return map(path, channel, bytes);
         } catch (NoSuchFileException e) {
             throw new HypervisorException(
                     "map RAM file",
@@ -101,7 +114,7 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
         Arena arena = Arena.ofShared();
         try {
             MemorySegment segment = channel.map(FileChannel.MapMode.READ_WRITE, 0, bytes, arena);
-            return new MappedMemory(path, file, arena, segment);
+            return new MappedMemory(path, file, channel, arena, segment);
         } catch (IOException | RuntimeException | Error e) {
             arena.close();
             throw e;
@@ -135,6 +148,44 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
         return bytes;
     }
 
+    /** Asks the file, which knows what was never written. */
+    @Override
+    public void addPopulated(PfnSet into) {
+        int fd = Syscalls.open(path, Syscalls.O_RDONLY | Syscalls.O_CLOEXEC);
+        try {
+            long end = bytes.byteSize();
+            long data = Syscalls.seek(fd, 0, Syscalls.Seek.DATA);
+            while (data >= 0 && data < end) {
+                long hole = Syscalls.seek(fd, data, Syscalls.Seek.HOLE);
+                if (hole < 0) {
+                    hole = end;
+                }
+                into.addRun(
+                        data / PAGE_BYTES, Math.min(pages(), (hole + PAGE_BYTES - 1) / PAGE_BYTES));
+                data = Syscalls.seek(fd, hole, Syscalls.Seek.DATA);
+            }
+        } catch (SystemCallException e) {
+            // A file system that does not know: every page may hold something.
+            into.fill();
+        } finally {
+            Syscalls.close(fd);
+        }
+    }
+
+    /** Through the file: a page that was never touched costs no fault and need not be cleared. */
+    @Override
+    public void write(long firstPfn, int count, MemorySegment source, long offset) {
+        ByteBuffer pages = source.asSlice(offset, (long) count * PAGE_BYTES).asByteBuffer();
+        long at = firstPfn * PAGE_BYTES;
+        try {
+            while (pages.hasRemaining()) {
+                at += channel.write(pages, at);
+            }
+        } catch (IOException e) {
+            throw new HypervisorException("write RAM file", path + ": " + e.getMessage(), e);
+        }
+    }
+
     /**
      * Removes the file's name; memory already mapped, here and elsewhere, lives on. Nothing happens
      * if it is gone.
@@ -151,5 +202,10 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
     @Override
     public void close() {
         arena.close();
+        try {
+            channel.close();
+        } catch (IOException e) {
+            throw new HypervisorException("close RAM file", path + ": " + e.getMessage(), e);
+        }
     }
 }

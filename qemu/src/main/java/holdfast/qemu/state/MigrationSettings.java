@@ -28,6 +28,13 @@ final class MigrationSettings {
         capability(qmp, "events", state);
     }
 
+    /**
+     * How often QEMU announces the guest by itself when it has loaded a stream; 0 is not at all.
+     */
+    static void announcements(QmpClient qmp, int rounds) {
+        qmp.execute("migrate-set-parameters", Map.of("announce-rounds", rounds));
+    }
+
     private static void capability(QmpClient qmp, String name, Switch state) {
         qmp.execute(
                 "migrate-set-capabilities",

@@ -86,12 +86,24 @@ public final class StateSaver implements AutoCloseable {
         stale.set(true);
     }
 
+    /** What becomes of the disks' images. */
+    public enum Images {
+        /** They stay open and locked. */
+        KEPT,
+        /** They are let go of, until the guest runs again. */
+        RELEASED
+    }
+
+    public DeviceState save() {
+        return save(Images.KEPT);
+    }
+
     /**
      * Saves the state; the guest must be stopped.
      *
      * @return the base is valid until the base's number grows, the sections until the next call
      */
-    public DeviceState save() {
+    public DeviceState save(Images images) {
         long now = System.nanoTime();
         boolean due =
                 taken.map(
@@ -111,7 +123,7 @@ public final class StateSaver implements AutoCloseable {
                 throw e;
             }
         }
-        return new DeviceState(taken.orElseThrow().base(), saveSections());
+        return new DeviceState(taken.orElseThrow().base(), saveSections(images));
     }
 
     /** QEMU gives one stream per stop: the guest has not run since, so the base still holds. */
@@ -168,9 +180,12 @@ public final class StateSaver implements AutoCloseable {
                 || block.endsWith(".rom"));
     }
 
-    private MemorySegment saveSections() {
+    private MemorySegment saveSections(Images images) {
         try {
-            qmp.execute(COMMAND, Map.of("filename", file.toString(), "live", false), LIMIT);
+            qmp.execute(
+                    COMMAND,
+                    Map.of("filename", file.toString(), "live", images == Images.RELEASED),
+                    LIMIT);
         } catch (HypervisorException e) {
             throw explained(e);
         }

@@ -16,12 +16,20 @@ import java.util.Set;
 /**
  * What the front of a QEMU migration stream taken with {@code x-ignore-shared} says.
  *
+ * @param pagesOffset where the pages begin, behind the list of blocks
+ * @param endOffset where the section begins that ends the pages; it may hold pages itself
  * @param cutOffset where the first full device section begins, in bytes
  * @param blocks RAM blocks in the stream's order
  * @param dataPages pages whose content is in the stream
  * @param zeroPages pages the stream says are filled with one byte
  */
-public record StateStream(long cutOffset, List<Block> blocks, long dataPages, long zeroPages) {
+public record StateStream(
+        long pagesOffset,
+        long endOffset,
+        long cutOffset,
+        List<Block> blocks,
+        long dataPages,
+        long zeroPages) {
     /** Bytes before the first section: magic and version. */
     static final int HEADER_BYTES = 8;
 
@@ -113,6 +121,8 @@ public record StateStream(long cutOffset, List<Block> blocks, long dataPages, lo
         private long offset = HEADER_BYTES;
         private long ramId = -1;
         private boolean ended;
+        private long pagesOffset;
+        private long endOffset;
         private boolean inBlock;
         private long dataPages;
         private long zeroPages;
@@ -130,6 +140,7 @@ public record StateStream(long cutOffset, List<Block> blocks, long dataPages, lo
                     case TYPE_START -> start(at);
                     case TYPE_PART -> ramSection(at);
                     case TYPE_END -> {
+                        endOffset = at;
                         ramSection(at);
                         ended = true;
                     }
@@ -158,7 +169,7 @@ public record StateStream(long cutOffset, List<Block> blocks, long dataPages, lo
             if (!ended) {
                 throw malformed(WHAT, cut, "RAM section", "no end", "one before the devices");
             }
-            return new StateStream(cut, blocks, dataPages, zeroPages);
+            return new StateStream(pagesOffset, endOffset, cut, blocks, dataPages, zeroPages);
         }
 
         private void start(long at) {
@@ -175,6 +186,7 @@ public record StateStream(long cutOffset, List<Block> blocks, long dataPages, lo
             ramId = id;
             entries();
             footer();
+            pagesOffset = offset;
         }
 
         private void ramSection(long at) {

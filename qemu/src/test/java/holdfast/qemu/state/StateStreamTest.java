@@ -24,6 +24,8 @@ class StateStreamTest {
         byte[] whole = concat(base, DEVICES);
         StateStream expected =
                 new StateStream(
+                        100,
+                        8348,
                         base.length,
                         List.of(
                                 new StateStream.Block("/objects/ram", 0x100000),

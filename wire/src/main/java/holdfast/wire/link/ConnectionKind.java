@@ -11,5 +11,7 @@ public enum ConnectionKind {
     /** One question about a session that is over, and its answer. */
     INQUIRY,
     /** What the guest writes to its disks, primary to secondary. */
-    DISK
+    DISK,
+    /** The phases of one migration, in both directions. */
+    MIGRATION
 }

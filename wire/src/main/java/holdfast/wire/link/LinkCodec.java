@@ -4,6 +4,7 @@ import holdfast.wire.Bytes;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.TruncatedStreamException;
 import holdfast.wire.link.LinkMessage.Answer;
+import holdfast.wire.link.LinkMessage.CancelMigration;
 import holdfast.wire.link.LinkMessage.CheckpointDigest;
 import holdfast.wire.link.LinkMessage.CheckpointMessage;
 import holdfast.wire.link.LinkMessage.Claim;
@@ -15,16 +16,24 @@ import holdfast.wire.link.LinkMessage.DiskWrite;
 import holdfast.wire.link.LinkMessage.DiskZeroes;
 import holdfast.wire.link.LinkMessage.Dismiss;
 import holdfast.wire.link.LinkMessage.DomainDied;
+import holdfast.wire.link.LinkMessage.HandOver;
 import holdfast.wire.link.LinkMessage.Heartbeat;
 import holdfast.wire.link.LinkMessage.Hello;
 import holdfast.wire.link.LinkMessage.InboundFrame;
 import holdfast.wire.link.LinkMessage.Inquire;
+import holdfast.wire.link.LinkMessage.MigrationFinished;
+import holdfast.wire.link.LinkMessage.MigrationPerformed;
+import holdfast.wire.link.LinkMessage.MigrationPrepared;
+import holdfast.wire.link.LinkMessage.OpenMigration;
 import holdfast.wire.link.LinkMessage.OpenSession;
 import holdfast.wire.link.LinkMessage.Refused;
+import holdfast.wire.link.LinkMessage.RolledBack;
 import holdfast.wire.link.LinkMessage.SessionAccepted;
 import holdfast.wire.link.LinkMessage.SessionRefused;
 import holdfast.wire.link.LinkMessage.StayProtected;
 import holdfast.wire.link.LinkMessage.StoodDown;
+import holdfast.wire.link.LinkMessage.StreamDigest;
+import holdfast.wire.link.LinkMessage.TakenOver;
 import holdfast.wire.link.LinkMessage.Welcome;
 
 import java.nio.ByteBuffer;
@@ -38,7 +47,7 @@ public final class LinkCodec {
     public static final int HEADER_BYTES = 16;
 
     /** Bytes of the largest body of any type. */
-    public static final int BODY_BYTES_MAX = LinkMessage.SPEC_BYTES_MAX + 2048;
+    public static final int BODY_BYTES_MAX = LinkMessage.COOKIE_BYTES_MAX + 2048;
 
     static final String STREAM = "link";
 
@@ -49,7 +58,7 @@ public final class LinkCodec {
         HELLO(1, 1024),
         WELCOME(2, 1024),
         REFUSED(3, LinkMessage.REASON_BYTES_MAX + 8),
-        OPEN_SESSION(16, BODY_BYTES_MAX),
+        OPEN_SESSION(16, LinkMessage.SPEC_BYTES_MAX + 2048),
         SESSION_ACCEPTED(17, 0),
         SESSION_REFUSED(18, LinkMessage.REASON_BYTES_MAX + 8),
         STAY_PROTECTED(24, LinkMessage.WISH_BYTES_MAX + LinkMessage.NAME_BYTES_MAX + 8),
@@ -67,7 +76,15 @@ public final class LinkCodec {
         DISK_ZEROES(50, 18),
         DISK_BOUNDARY(51, 24),
         INQUIRE(64, 17),
-        ANSWER(65, LinkMessage.REASON_BYTES_MAX + 16);
+        ANSWER(65, LinkMessage.REASON_BYTES_MAX + 16),
+        OPEN_MIGRATION(80, LinkMessage.COOKIE_BYTES_MAX + 1024),
+        MIGRATION_PREPARED(81, LinkMessage.COOKIE_BYTES_MAX + 4),
+        MIGRATION_PERFORMED(82, LinkMessage.COOKIE_BYTES_MAX + 256),
+        MIGRATION_FINISHED(83, LinkMessage.COOKIE_BYTES_MAX + 4),
+        HAND_OVER(84, 8),
+        TAKEN_OVER(85, LinkMessage.COOKIE_BYTES_MAX + 4),
+        CANCEL_MIGRATION(86, LinkMessage.REASON_BYTES_MAX + 8),
+        ROLLED_BACK(87, LinkMessage.COOKIE_BYTES_MAX + 4);
 
         private final int number;
         private final int bodyBytesMax;
@@ -111,6 +128,8 @@ public final class LinkCodec {
             case InboundFrame frame -> frame.bytes().size() + 32;
             case OpenSession open -> open.specJson().size() + 1024;
             case StayProtected stay -> stay.wishJson().size() + 64;
+            case OpenMigration open -> open.cookie().size() + 512;
+            case MigrationPerformed performed -> performed.cookie().size() + 256;
             default -> 64;
         };
     }
@@ -242,6 +261,50 @@ public final class LinkCodec {
                 out.u64(m.generation());
                 out.text(m.text());
                 yield Type.ANSWER;
+            }
+            case OpenMigration m -> {
+                out.uuid(m.migration());
+                out.u64(m.generation());
+                out.u64(m.memoryBytes());
+                out.u32(m.heartbeatMillis());
+                out.u32(m.deadlineMillis());
+                out.u8(m.connections());
+                out.text(m.domain());
+                cookie(m.cookie(), out);
+                yield Type.OPEN_MIGRATION;
+            }
+            case MigrationPrepared(Bytes cookie) -> {
+                cookie(cookie, out);
+                yield Type.MIGRATION_PREPARED;
+            }
+            case MigrationPerformed m -> {
+                out.u8(m.streams().size());
+                for (StreamDigest stream : m.streams()) {
+                    out.u64(stream.streamBytes());
+                    out.u32(stream.crc32c());
+                }
+                cookie(m.cookie(), out);
+                yield Type.MIGRATION_PERFORMED;
+            }
+            case MigrationFinished(Bytes cookie) -> {
+                cookie(cookie, out);
+                yield Type.MIGRATION_FINISHED;
+            }
+            case HandOver(long generation) -> {
+                out.u64(generation);
+                yield Type.HAND_OVER;
+            }
+            case TakenOver(Bytes cookie) -> {
+                cookie(cookie, out);
+                yield Type.TAKEN_OVER;
+            }
+            case CancelMigration(String reason) -> {
+                out.text(reason);
+                yield Type.CANCEL_MIGRATION;
+            }
+            case RolledBack(Bytes cookie) -> {
+                cookie(cookie, out);
+                yield Type.ROLLED_BACK;
             }
         };
     }
@@ -395,7 +458,58 @@ public final class LinkCodec {
                             in.constant("standing", Standing.values()),
                             in.u64("generation"),
                             in.text("text"));
+            case OPEN_MIGRATION -> openMigration(in);
+            case MIGRATION_PREPARED -> new MigrationPrepared(cookie(in));
+            case MIGRATION_PERFORMED -> performed(in);
+            case MIGRATION_FINISHED -> new MigrationFinished(cookie(in));
+            case HAND_OVER -> new HandOver(in.u64("generation"));
+            case TAKEN_OVER -> new TakenOver(cookie(in));
+            case CANCEL_MIGRATION -> new CancelMigration(in.text("reason"));
+            case ROLLED_BACK -> new RolledBack(cookie(in));
         };
+    }
+
+    private static void cookie(Bytes cookie, FrameWriter out) {
+        out.u32(cookie.size());
+        out.bytes(cookie);
+    }
+
+    private static Bytes cookie(FrameReader in) {
+        return in.bytes("cookie", in.u32("cookie bytes"));
+    }
+
+    private static OpenMigration openMigration(FrameReader in) {
+        var migration = in.uuid("migration");
+        long generation = in.u64("generation");
+        long memoryBytes = in.u64("memory bytes");
+        int heartbeatMillis = in.u32("heartbeat");
+        int deadlineMillis = in.u32("deadline");
+        int connections = in.u8("connections");
+        String domain = in.text("domain");
+        return new OpenMigration(
+                migration,
+                domain,
+                generation,
+                memoryBytes,
+                heartbeatMillis,
+                deadlineMillis,
+                connections,
+                cookie(in));
+    }
+
+    private static MigrationPerformed performed(FrameReader in) {
+        int count = in.u8("stream count");
+        if (count > LinkMessage.MIGRATION_CONNECTIONS_MAX) {
+            throw in.broken(
+                    "stream count",
+                    "at most " + LinkMessage.MIGRATION_CONNECTIONS_MAX,
+                    Integer.toString(count));
+        }
+        List<StreamDigest> streams = new ArrayList<>(count);
+        for (int i = 0; i < count; i++) {
+            streams.add(new StreamDigest(in.u64("stream bytes"), in.u32("checksum")));
+        }
+        return new MigrationPerformed(streams, cookie(in));
     }
 
     private static OpenSession openSession(FrameReader in) {

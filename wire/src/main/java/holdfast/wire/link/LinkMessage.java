@@ -43,6 +43,12 @@ public sealed interface LinkMessage {
     /** Bytes that follow one DISK_WRITE, at most; longer writes travel as several. */
     int DISK_WRITE_BYTES_MAX = 1 << 20;
 
+    /** Bytes of a cookie, at most. */
+    int COOKIE_BYTES_MAX = SPEC_BYTES_MAX + 64 * 1024;
+
+    /** BULK connections of one migration, at most. */
+    int MIGRATION_CONNECTIONS_MAX = 16;
+
     /** Bytes of memory of a protected domain, at most: 16 TiB. */
     long MEMORY_BYTES_MAX = 1L << 44;
 
@@ -60,6 +66,12 @@ public sealed interface LinkMessage {
 
     /** What goes over INQUIRY. */
     sealed interface Inquiry extends LinkMessage {}
+
+    /** What a migration's source says on MIGRATION. */
+    sealed interface ToDestination extends LinkMessage {}
+
+    /** What a migration's destination says on MIGRATION. */
+    sealed interface ToSource extends LinkMessage {}
 
     /**
      * First frame of a connection.
@@ -217,17 +229,17 @@ public sealed interface LinkMessage {
     }
 
     /** The session is open: BULK, INBOUND and, with disks, DISK connections for it are welcome. */
-    record SessionAccepted() implements ToPrimary {}
+    record SessionAccepted() implements ToPrimary, ToSource {}
 
     /** The session cannot be; nothing was changed. */
-    record SessionRefused(String text) implements ToPrimary {
+    record SessionRefused(String text) implements ToPrimary, ToSource {
         public SessionRefused {
             requireText("SESSION_REFUSED text", text, REASON_BYTES_MAX);
         }
     }
 
     /** The sender lives. Any frame on CONTROL proves it as well. */
-    record Heartbeat(long sequence) implements ToSecondary, ToPrimary {}
+    record Heartbeat(long sequence) implements ToSecondary, ToPrimary, ToDestination, ToSource {}
 
     /**
      * A message of the checkpoint handshake.
@@ -289,7 +301,7 @@ public sealed interface LinkMessage {
     }
 
     /** The sender has said everything; the end of the connection that follows is planned. */
-    record Close(String reason) implements ToSecondary, ToPrimary {
+    record Close(String reason) implements ToSecondary, ToPrimary, ToDestination, ToSource {
         public Close {
             requireText("CLOSE reason", reason, REASON_BYTES_MAX);
         }
@@ -387,6 +399,123 @@ public sealed interface LinkMessage {
         }
     }
 
+    /**
+     * Asks the accepting node to take a domain over.
+     *
+     * @param generation the source's; the destination's is larger once it has the domain
+     * @param memoryBytes main memory, a multiple of 4096
+     * @param heartbeatMillis every such time each side sends HEARTBEAT
+     * @param deadlineMillis silence of this length is a lost peer
+     * @param connections BULK connections that follow
+     * @param cookie what the source has and wants; the format is the nodes'
+     */
+    record OpenMigration(
+            UUID migration,
+            String domain,
+            long generation,
+            long memoryBytes,
+            int heartbeatMillis,
+            int deadlineMillis,
+            int connections,
+            Bytes cookie)
+            implements ToDestination {
+        public OpenMigration {
+            requireText("OPEN_MIGRATION domain", domain, NAME_BYTES_MAX);
+            require(generation >= 0, "OPEN_MIGRATION generation", "no negative number", generation);
+            require(
+                    memoryBytes > 0 && memoryBytes <= MEMORY_BYTES_MAX && memoryBytes % 4096 == 0,
+                    "OPEN_MIGRATION memory bytes",
+                    "a multiple of 4096 up to " + MEMORY_BYTES_MAX,
+                    memoryBytes);
+            require(
+                    heartbeatMillis >= 1 && heartbeatMillis <= 60_000,
+                    "OPEN_MIGRATION heartbeat",
+                    "1..60000 ms",
+                    heartbeatMillis);
+            require(
+                    deadlineMillis >= 2L * heartbeatMillis && deadlineMillis <= 600_000,
+                    "OPEN_MIGRATION deadline",
+                    "from two heartbeats to 600000 ms",
+                    deadlineMillis);
+            require(
+                    connections >= 1 && connections <= MIGRATION_CONNECTIONS_MAX,
+                    "OPEN_MIGRATION connections",
+                    "1.." + MIGRATION_CONNECTIONS_MAX,
+                    connections);
+            requireCookie("OPEN_MIGRATION cookie", cookie);
+        }
+    }
+
+    /** The destination's hypervisor waits, stopped, and this is what it found. */
+    record MigrationPrepared(Bytes cookie) implements ToSource {
+        public MigrationPrepared {
+            requireCookie("MIGRATION_PREPARED cookie", cookie);
+        }
+    }
+
+    /** What one BULK connection carried: so many bytes with this checksum. */
+    record StreamDigest(long streamBytes, int crc32c) {
+        public StreamDigest {
+            require(
+                    streamBytes >= 0,
+                    "MIGRATION_PERFORMED stream bytes",
+                    "no negative number",
+                    streamBytes);
+        }
+    }
+
+    /**
+     * The guest is suspended and everything was written.
+     *
+     * @param streams one for each BULK connection, in their order
+     */
+    record MigrationPerformed(List<StreamDigest> streams, Bytes cookie) implements ToDestination {
+        public MigrationPerformed {
+            streams = List.copyOf(streams);
+            require(
+                    !streams.isEmpty() && streams.size() <= MIGRATION_CONNECTIONS_MAX,
+                    "MIGRATION_PERFORMED streams",
+                    "1.." + MIGRATION_CONNECTIONS_MAX,
+                    streams.size());
+            requireCookie("MIGRATION_PERFORMED cookie", cookie);
+        }
+    }
+
+    /** The state is loaded and every required feature is up: the source may hand over. */
+    record MigrationFinished(Bytes cookie) implements ToSource {
+        public MigrationFinished {
+            requireCookie("MIGRATION_FINISHED cookie", cookie);
+        }
+    }
+
+    /** The domain is the destination's from here on, with this generation. */
+    record HandOver(long generation) implements ToDestination {
+        public HandOver {
+            require(generation >= 1, "HAND_OVER generation", "1 or more", generation);
+        }
+    }
+
+    /** The guest runs on the destination. */
+    record TakenOver(Bytes cookie) implements ToSource {
+        public TakenOver {
+            requireCookie("TAKEN_OVER cookie", cookie);
+        }
+    }
+
+    /** Take everything down and discard the copy, unless it was handed over. */
+    record CancelMigration(String reason) implements ToDestination {
+        public CancelMigration {
+            requireText("CANCEL_MIGRATION reason", reason, REASON_BYTES_MAX);
+        }
+    }
+
+    /** The destination's copy is discarded; it never ran. */
+    record RolledBack(Bytes cookie) implements ToSource {
+        public RolledBack {
+            requireCookie("ROLLED_BACK cookie", cookie);
+        }
+    }
+
     /** {@code text}, cut at a character's border so that it fits a reason. */
     static String clip(String text) {
         if (text.getBytes(StandardCharsets.UTF_8).length <= REASON_BYTES_MAX) {
@@ -395,6 +524,14 @@ public sealed interface LinkMessage {
         // At most three bytes a char: surrogate pairs take four for two.
         int end = REASON_BYTES_MAX / 3;
         return text.substring(0, Character.isHighSurrogate(text.charAt(end - 1)) ? end - 1 : end);
+    }
+
+    private static void requireCookie(String field, Bytes cookie) {
+        require(
+                cookie.size() <= COOKIE_BYTES_MAX,
+                field,
+                "at most " + COOKIE_BYTES_MAX + " bytes",
+                cookie.size());
     }
 
     private static void requireVersion(String field, int version) {

@@ -185,7 +185,46 @@ class LinkCodecTest {
                         "ANSWER",
                         "00000017 0041 0000 1a900eb5 a342cce6"
                                 + " 00 0000000000000008 000c69742072756e732068657265",
-                        new LinkMessage.Answer(Standing.TOOK_OVER, 8, "it runs here")));
+                        new LinkMessage.Answer(Standing.TOOK_OVER, 8, "it runs here")),
+                new Row(
+                        "OPEN_MIGRATION",
+                        "0000003600500000d771f8dcdc702c19"
+                            + "0102030405060708090a0b0c0d0e0f100000000000000007000000001000000000000064000001f40200057265646973000000027b7d",
+                        new LinkMessage.OpenMigration(
+                                SESSION, "redis", 7, 268435456L, 100, 500, 2, Bytes.ofHex("7b7d"))),
+                new Row(
+                        "MIGRATION_PREPARED",
+                        "0000000600510000c05f89ff4cb9bf5b" + "000000027b7d",
+                        new LinkMessage.MigrationPrepared(Bytes.ofHex("7b7d"))),
+                new Row(
+                        "MIGRATION_PERFORMED",
+                        "0000001f00520000372ab80b19b9b41a"
+                                + "02000000000001e240e3069283000000000000000000000000000000027b7d",
+                        new LinkMessage.MigrationPerformed(
+                                List.of(
+                                        new LinkMessage.StreamDigest(123456, 0xe3069283),
+                                        new LinkMessage.StreamDigest(0, 0)),
+                                Bytes.ofHex("7b7d"))),
+                new Row(
+                        "MIGRATION_FINISHED",
+                        "0000000600530000c05f89ff9cbfe6cb" + "000000027b7d",
+                        new LinkMessage.MigrationFinished(Bytes.ofHex("7b7d"))),
+                new Row(
+                        "HAND_OVER",
+                        "000000080054000006f1ea45d93babc6" + "0000000000000008",
+                        new LinkMessage.HandOver(8)),
+                new Row(
+                        "TAKEN_OVER",
+                        "0000000600550000c05f89ffe9597a8a" + "000000027b7d",
+                        new LinkMessage.TakenOver(Bytes.ofHex("7b7d"))),
+                new Row(
+                        "CANCEL_MIGRATION",
+                        "0000000600560000981c200f3101ef05" + "0004676f6e65",
+                        new LinkMessage.CancelMigration("gone")),
+                new Row(
+                        "ROLLED_BACK",
+                        "0000000600570000c05f89ff395f231a" + "000000027b7d",
+                        new LinkMessage.RolledBack(Bytes.ofHex("7b7d"))));
     }
 
     @ParameterizedTest

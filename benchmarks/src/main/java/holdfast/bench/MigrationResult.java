@@ -1,0 +1,43 @@
+package holdfast.bench;
+
+import java.util.List;
+
+/** What {@code ./bench migrate --json} prints. Names are a contract with people's scripts. */
+record MigrationResult(String job, RemusResult.Machine machine, List<Workload> workloads) {
+    /**
+     * One guest, moved by us and by QEMU.
+     *
+     * @param name {@code idle}, {@code redis} or {@code writer}
+     * @param totalVsQemu our time over QEMU's, medians; both from the order, the start of the
+     *     destination's QEMU included, until the guest runs there
+     * @param totalVsQemuAlone our same time over what QEMU counts itself: from {@code migrate} to
+     *     {@code completed}, for a destination that was started before
+     * @param downtimeVsQemu our time over QEMU's, medians
+     * @param bytesVsQemu on the link
+     */
+    record Workload(
+            String name,
+            int memoryMib,
+            double totalVsQemu,
+            double totalVsQemuAlone,
+            double downtimeVsQemu,
+            double bytesVsQemu,
+            Figures ours,
+            Figures qemu) {}
+
+    /**
+     * @param downtimeMillis ours: from the order to stop on the source until the source heard that
+     *     the guest runs on the destination; QEMU's: from the source's STOP event to the
+     *     destination's RESUME event
+     * @param aloneMillis QEMU's own count of the total; 0 for ours
+     */
+    record Figures(
+            int migrations,
+            Spread totalMillis,
+            Spread downtimeMillis,
+            double aloneMillis,
+            long bytes) {}
+
+    /** Milliseconds. */
+    record Spread(double p50, double max) {}
+}

@@ -1,0 +1,204 @@
+package holdfast.engine.memory;
+
+import holdfast.engine.port.GuestMemory;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.TruncatedStreamException;
+import holdfast.wire.xen.DeltaList;
+import holdfast.wire.xen.EmulatorKind;
+import holdfast.wire.xen.LibxcRecord;
+import holdfast.wire.xen.LibxlRecord;
+import holdfast.wire.xen.PageList;
+import holdfast.wire.xen.ReaderOptions;
+import holdfast.wire.xen.StreamEvent;
+import holdfast.wire.xen.StreamStart;
+import holdfast.wire.xen.XenStreamReader;
+
+import java.io.IOException;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.ReadableByteChannel;
+import java.util.Optional;
+
+/**
+ * Reads what {@link PageSender} wrote, straight into a memory that nobody runs on: what fails is
+ * discarded whole. Used by one thread; segments it returned stay valid until it is closed.
+ */
+public final class PageReceiver implements AutoCloseable {
+    private static final String STREAM = "migration stream";
+
+    /** Once early, and once more where it has changed since; some more where a guest resets. */
+    private static final int BASES_MAX = 16;
+
+    private final GuestMemory memory;
+    private final TalliedInput tallied;
+    private final XenStreamReader reader;
+    private final Arena arena = Arena.ofShared();
+    private Optional<MemorySegment> base = Optional.empty();
+    private Optional<MemorySegment> sections = Optional.empty();
+    private int bases;
+
+    /**
+     * @param memory zero-filled, shared with the receivers of other connections, which write other
+     *     pages
+     * @param bulk the connection, in blocking mode; the caller closes it
+     */
+    public PageReceiver(GuestMemory memory, ReadableByteChannel bulk) {
+        this.memory = memory;
+        this.tallied = new TalliedInput(bulk);
+        this.reader = XenStreamReader.of(tallied, StreamStart.LIBXL_STREAM, ReaderOptions.HOLDFAST);
+    }
+
+    /** What {@link #next} met. */
+    public sealed interface Read {
+        /** RAM blocks outside main memory. */
+        record Base() implements Read {}
+
+        /** The end: everything is here. */
+        record Whole(CheckpointDigest digest) implements Read {}
+
+        /** The source stopped sending. */
+        record Ended(String where) implements Read {}
+    }
+
+    /**
+     * Reads to the next event; blocks as long as the stream does.
+     *
+     * @throws ProtocolException when the stream is not what a source sends
+     * @throws IOException when the channel fails
+     */
+    public Read next() throws IOException {
+        while (true) {
+            StreamEvent event;
+            try {
+                event = reader.next();
+            } catch (TruncatedStreamException e) {
+                return new Read.Ended("inside a record: " + e.getMessage());
+            }
+            switch (event) {
+                case StreamEvent.Pages(LibxcRecord.PageData(PageList pages), MemorySegment bytes) ->
+                        pages(pages, bytes);
+                case StreamEvent.Deltas(
+                                LibxcRecord.PageDelta(DeltaList list),
+                                MemorySegment bytes) ->
+                        deltas(list, bytes);
+                case StreamEvent.EmulatorState(
+                                LibxlRecord.EmulatorContext context,
+                                MemorySegment bytes) ->
+                        state(context, bytes);
+                case StreamEvent.Libxl(LibxlRecord.CheckpointEnd _) -> {
+                    return new Read.Base();
+                }
+                case StreamEvent.Finished _ -> {
+                    return new Read.Whole(tallied.tally().take());
+                }
+                case StreamEvent.SourceEnded _ -> {
+                    return new Read.Ended("between two records");
+                }
+                case StreamEvent.Libxc(LibxcRecord.Checkpoint _),
+                        StreamEvent.Libxc(LibxcRecord.StaticDataEnd _),
+                        StreamEvent.Libxc(LibxcRecord.End _),
+                        StreamEvent.Libxl(LibxlRecord.LibxcContext _),
+                        StreamEvent.Libxl(LibxlRecord.End _),
+                        StreamEvent.LibxlStart _,
+                        StreamEvent.ImageStart _,
+                        StreamEvent.Skipped _ -> {}
+                case StreamEvent.XlFile _, StreamEvent.Libxc _, StreamEvent.Libxl _ ->
+                        throw violation("record", "one that a source sends", event.toString());
+            }
+        }
+    }
+
+    /** RAM blocks outside main memory, where this connection carried them. */
+    public Optional<MemorySegment> base() {
+        return base;
+    }
+
+    /** The device state, where this connection carried it. */
+    public Optional<MemorySegment> sections() {
+        return sections;
+    }
+
+    private void pages(PageList list, MemorySegment bytes) {
+        if (list.count() > CheckpointCapture.CHUNK_PAGES || list.dataPages() != list.count()) {
+            throw violation(
+                    "PAGE_DATA",
+                    "at most " + CheckpointCapture.CHUNK_PAGES + " pages, all with data",
+                    list.toString());
+        }
+        long[] pfns = new long[list.count()];
+        for (int i = 0; i < pfns.length; i++) {
+            pfns[i] = checkPfn(list.pfn(i));
+        }
+        for (int first = 0; first < pfns.length; ) {
+            int end = first + 1;
+            while (end < pfns.length && pfns[end] == pfns[end - 1] + 1) {
+                end++;
+            }
+            memory.write(pfns[first], end - first, bytes, (long) first * GuestMemory.PAGE_BYTES);
+            first = end;
+        }
+    }
+
+    private void deltas(DeltaList list, MemorySegment bytes) {
+        if (list.count() > CheckpointCapture.CHUNK_PAGES) {
+            throw violation(
+                    "PAGE_DELTA",
+                    "at most " + CheckpointCapture.CHUNK_PAGES + " pages",
+                    list.toString());
+        }
+        long[] pfns = new long[list.count()];
+        int[] lengths = new int[list.count()];
+        long at = 0;
+        for (int i = 0; i < pfns.length; i++) {
+            pfns[i] = checkPfn(list.pfn(i));
+            lengths[i] = list.deltaBytes(i);
+            if (lengths[i] > 0 && !PageDelta.check(bytes, at, lengths[i])) {
+                throw violation(
+                        "delta of PFN " + pfns[i],
+                        "runs inside one page",
+                        lengths[i] + " bytes that are not");
+            }
+            at += lengths[i];
+        }
+        CheckpointStage.applyDeltas(pfns, lengths, bytes, memory.bytes());
+    }
+
+    private void state(LibxlRecord.EmulatorContext context, MemorySegment bytes) {
+        if (++bases > BASES_MAX) {
+            throw violation("EMULATOR_CONTEXT", "at most " + BASES_MAX, "one more");
+        }
+        MemorySegment copy = arena.allocate(bytes.byteSize(), 8).copyFrom(bytes).asReadOnly();
+        if (context.emulator() == EmulatorKind.UPSTREAM_QEMU
+                && context.index() == CheckpointEncoder.BASE_INDEX
+                && sections.isEmpty()) {
+            base = Optional.of(copy);
+        } else if (context.emulator() == EmulatorKind.UPSTREAM_QEMU
+                && context.index() == CheckpointEncoder.SECTIONS_INDEX
+                && sections.isEmpty()) {
+            sections = Optional.of(copy);
+        } else {
+            throw violation(
+                    "EMULATOR_CONTEXT", "index 1 and then 0 of upstream QEMU", context.toString());
+        }
+    }
+
+    private long checkPfn(long pfn) {
+        if (pfn >= memory.pages()) {
+            throw violation(
+                    "PFN",
+                    "less than the domain's " + memory.pages() + " pages",
+                    Long.toString(pfn));
+        }
+        return pfn;
+    }
+
+    private ProtocolException violation(String field, String expected, String found) {
+        return new ProtocolException(STREAM, reader.eventOffset(), field, expected, found);
+    }
+
+    @Override
+    public void close() {
+        reader.close();
+        arena.close();
+    }
+}

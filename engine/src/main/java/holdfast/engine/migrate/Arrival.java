@@ -1,0 +1,61 @@
+package holdfast.engine.migrate;
+
+import holdfast.engine.port.Domain;
+
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/**
+ * A domain that is on its way to this node, as its hypervisor sees it. Called by the session's
+ * thread.
+ */
+public interface Arrival {
+    /**
+     * Starts the hypervisor, stopped, and looks whether everything can be had here.
+     *
+     * @throws holdfast.engine.HypervisorException if it cannot
+     */
+    Cookies.Prepared prepare();
+
+    /**
+     * Gives the hypervisor the RAM blocks outside main memory before the rest; where it fails they
+     * are loaded with the rest.
+     */
+    void offerBase(MemorySegment base);
+
+    /** What arrived; main memory is complete. Valid until the session ends. */
+    void arrived(MemorySegment base, MemorySegment sections);
+
+    /** Brings a feature up. Never throws: what failed is in the report. */
+    FeatureReport bringUp(Feature feature);
+
+    /** Takes it down again. Never throws. */
+    FeatureReport takeDown(FeatureReport up);
+
+    /** What {@link #run} came to. */
+    sealed interface Run {
+        /** The guest runs. */
+        record Ran(Domain domain) implements Run {}
+
+        /** It does not, and did not for a moment. */
+        record NeverRan(String reason) implements Run {}
+
+        /** Its process was ended; it may have run before. */
+        record MayHaveRun(String reason) implements Run {}
+    }
+
+    /**
+     * Writes down durably that the domain is this node's with {@code generation}, then lets the
+     * guest run.
+     */
+    Run run(long generation);
+
+    /** After the source was told that the guest runs: what only costs time if it fails. */
+    void settle(Domain domain);
+
+    /**
+     * Ends the copy, frees what it took, and writes down durably that it never ran; before the
+     * return nothing may be said of it.
+     */
+    void discard(String reason, List<FeatureReport> reports);
+}

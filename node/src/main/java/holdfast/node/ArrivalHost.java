@@ -1,0 +1,400 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.ReplicationException;
+import holdfast.engine.migrate.DestinationEvent;
+import holdfast.engine.migrate.DestinationOutcome;
+import holdfast.engine.migrate.DestinationState;
+import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.port.Domain;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrationStatus;
+import holdfast.node.config.ConfigException;
+import holdfast.node.config.DomainFile;
+import holdfast.node.link.BeginCookie;
+import holdfast.node.link.CookieJson;
+import holdfast.node.link.MigrationAccepter;
+import holdfast.node.session.MigrationDestination;
+import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.StoreException;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.memory.MappedMemory;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.Standing;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+
+/** Taking in domains that other nodes move here. */
+final class ArrivalHost implements MigrationAccepter {
+    private static final Logger LOG = LoggerFactory.getLogger(ArrivalHost.class);
+    private static final Duration DISMISS_LIMIT = Duration.ofSeconds(15);
+
+    private final Registry registry;
+    private final ArrivingFeatures.HookPlace hooks;
+    private final ConcurrentHashMap<UUID, Incoming> migrations = new ConcurrentHashMap<>();
+
+    ArrivalHost(Registry registry, ArrivingFeatures.HookPlace hooks) {
+        this.registry = registry;
+        this.hooks = hooks;
+    }
+
+    @Override
+    public Decision decide(
+            LinkMessage.Hello peer, String address, LinkMessage.OpenMigration migration) {
+        try {
+            BeginCookie cookie = CookieJson.read("Begin", migration.cookie(), BeginCookie.class);
+            DomainSpec spec = spec(migration, cookie);
+            if (cookie.features().isEmpty()) {
+                throw ApiException.badRequest("the source names no feature; memory is one");
+            }
+            requireStorage(spec, migration, cookie);
+            requireRoom(spec);
+            return accept(peer, address, migration, cookie, spec);
+        } catch (ApiException
+                | ReplicationException
+                | ProtocolException
+                | UncheckedIOException
+                | StoreException e) {
+            return new Decision.Refused(e.getMessage());
+        }
+    }
+
+    private Decision accept(
+            LinkMessage.Hello peer,
+            String address,
+            LinkMessage.OpenMigration migration,
+            BeginCookie cookie,
+            DomainSpec spec) {
+        HostedDomain domain =
+                new HostedDomain(
+                        spec,
+                        DomainStatus.State.STANDBY,
+                        DomainStatus.Role.ARRIVING,
+                        migration.generation(),
+                        DomainRuntime.Origin.STARTED);
+        SessionLedger.Entry entry =
+                new SessionLedger.Entry(
+                        migration.migration(),
+                        spec.name(),
+                        SessionLedger.Side.SECONDARY,
+                        Standing.UNDECIDED,
+                        migration.generation(),
+                        peer.nodeName(),
+                        "none",
+                        0);
+        DomainPlace place = registry.freshPlace(spec.name());
+        registry.add(domain);
+        MappedMemory memory;
+        try {
+            // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
+            registry.ledger().commit(registry.ledger().stage(entry));
+            registry.remember(domain, "");
+            // All of it is reserved here: what a guest of this size lacks shows before anything is
+            // sent.
+            memory = MappedMemory.create(place.files().ram(), spec.memoryBytes());
+        } catch (RuntimeException e) {
+            place.remove();
+            registry.forget(domain);
+            throw e;
+        }
+        FeaturePlan plan = new FeaturePlan(cookie.features());
+        ArrivingDomain arriving =
+                new ArrivingDomain(
+                        registry,
+                        domain,
+                        place,
+                        entry,
+                        memory,
+                        plan,
+                        cookie,
+                        new ArrivingFeatures(
+                                spec,
+                                migration.migration().toString(),
+                                peer.nodeName(),
+                                registry.self().name(),
+                                hooks));
+        Incoming incoming = new Incoming(domain, entry);
+        MigrationDestination session =
+                new MigrationDestination(
+                        migration, peer.nodeName(), address, plan, arriving, incoming);
+        arriving.died(
+                () -> session.post(new DestinationEvent.Failed("the QEMU that waits here died")));
+        incoming.session = Optional.of(session);
+        migrations.put(migration.migration(), incoming);
+        domain.migration(incoming);
+        return session.accepted(memory);
+    }
+
+    private DomainSpec spec(LinkMessage.OpenMigration migration, BeginCookie cookie) {
+        DomainSpec spec;
+        try {
+            spec = DomainFile.parse("OPEN_MIGRATION", cookie.description());
+        } catch (ConfigException e) {
+            throw ApiException.badRequest(
+                    "the domain's description is not understood here: " + e.getMessage());
+        }
+        if (!spec.name().equals(migration.domain())
+                || spec.memoryBytes() != migration.memoryBytes()) {
+            throw ApiException.badRequest(
+                    "the migration is of "
+                            + migration.domain()
+                            + " with "
+                            + migration.memoryBytes()
+                            + " bytes, its description of "
+                            + spec.name()
+                            + " with "
+                            + spec.memoryBytes());
+        }
+        return registry.resolved(spec);
+    }
+
+    private void requireRoom(DomainSpec spec) {
+        try {
+            long free = Files.getFileStore(registry.ramDirectory()).getUsableSpace();
+            if (free < spec.memoryBytes()) {
+                throw ApiException.badRequest(
+                        "no room for the domain's memory: "
+                                + registry.ramDirectory()
+                                + " on node "
+                                + registry.self().name()
+                                + " has "
+                                + (free >> 20)
+                                + " MiB free, needed are "
+                                + (spec.memoryBytes() >> 20)
+                                + "; enlarge it with mount -o remount,size=... "
+                                + registry.ramDirectory());
+            }
+        } catch (IOException e) {
+            throw ApiException.failed(registry.ramDirectory() + ": " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * The source wrote a file beside each writable image: it shows whether this is the same one.
+     */
+    private void requireStorage(
+            DomainSpec spec, LinkMessage.OpenMigration migration, BeginCookie cookie) {
+        for (DomainSpec.Disk disk : spec.disks()) {
+            if (!Files.isReadable(disk.path())) {
+                throw ApiException.badRequest(
+                        "disk "
+                                + disk.path()
+                                + " cannot be read on node "
+                                + registry.self().name()
+                                + "; it must be there under the same path");
+            }
+        }
+        for (String probe : cookie.probes()) {
+            Path file = Path.of(probe);
+            try {
+                if (!file.isAbsolute()
+                        || !Files.readString(file).equals(migration.migration().toString())) {
+                    throw new IOException("another content");
+                }
+            } catch (IOException e) {
+                throw ApiException.badRequest(
+                        "the disks in "
+                                + file.getParent()
+                                + " on node "
+                                + registry.self().name()
+                                + " are not those of the source (no "
+                                + file.getFileName()
+                                + " there): a writable disk must be on storage that both nodes"
+                                + " share, under the same path");
+            }
+        }
+    }
+
+    @Override
+    public Optional<LinkMessage.Answer> answer(
+            LinkMessage.Hello peer, LinkMessage.Inquire inquiry) {
+        Incoming incoming = migrations.get(inquiry.session());
+        if (incoming == null) {
+            return Optional.empty();
+        }
+        MigrationDestination session = incoming.session.orElseThrow();
+        if (inquiry.question() == LinkMessage.Question.DISMISS) {
+            session.post(
+                    new DestinationEvent.SourceLost(
+                            "node " + peer.nodeName() + " asks what became of the domain"));
+            try {
+                session.awaitEnd(DISMISS_LIMIT);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+        return Optional.of(incoming.standing());
+    }
+
+    /** Ends what is still on its way here; what was handed over stays. */
+    void close() {
+        migrations
+                .values()
+                .forEach(
+                        incoming -> {
+                            MigrationDestination session = incoming.session.orElseThrow();
+                            session.post(
+                                    new DestinationEvent.Failed("the daemon is being stopped"));
+                            try {
+                                session.awaitEnd(DISMISS_LIMIT);
+                            } catch (InterruptedException e) {
+                                Thread.currentThread().interrupt();
+                            }
+                        });
+    }
+
+    /** A migration to this node. Its listener's methods run on the session's thread. */
+    private final class Incoming implements Migration, MigrationDestination.Listener {
+        private final HostedDomain domain;
+        private final SessionLedger.Entry entry;
+        private volatile Optional<MigrationDestination> session = Optional.empty();
+        private volatile boolean broken;
+
+        Incoming(HostedDomain domain, SessionLedger.Entry entry) {
+            this.domain = domain;
+            this.entry = entry;
+        }
+
+        LinkMessage.Answer standing() {
+            DestinationState state = session.orElseThrow().state();
+            Standing standing =
+                    switch (state) {
+                        case DestinationState.Finished(DestinationOutcome outcome) ->
+                                switch (outcome) {
+                                    case DestinationOutcome.Arrived _ -> Standing.TOOK_OVER;
+                                    case DestinationOutcome.RolledBack _ ->
+                                            // Said only once it is written down.
+                                            session.orElseThrow().outcome().isPresent()
+                                                    ? Standing.DISCARDED
+                                                    : Standing.UNDECIDED;
+                                    case DestinationOutcome.Unknown _ -> Standing.UNDECIDED;
+                                };
+                        // It goes one way or the other in a moment.
+                        case DestinationState.TakingOver _,
+                                DestinationState.Preparing _,
+                                DestinationState.Receiving _,
+                                DestinationState.BringingUp _,
+                                DestinationState.Ready _,
+                                DestinationState.TakingDown _ ->
+                                Standing.UNDECIDED;
+                    };
+            return new LinkMessage.Answer(
+                    standing,
+                    standing == Standing.TOOK_OVER ? entry.generation() + 1 : 0,
+                    "node "
+                            + registry.self().name()
+                            + ": "
+                            + MigrationReport.of(session.orElseThrow()).phase());
+        }
+
+        @Override
+        public MigrationStatus status() {
+            return MigrationReport.of(session.orElseThrow());
+        }
+
+        @Override
+        public boolean over() {
+            // Once it runs it is a domain like any other, though the link still says goodbye.
+            return broken
+                    || session.orElseThrow().outcome().isPresent()
+                    || domain.view().body().isPresent();
+        }
+
+        @Override
+        public boolean undecided() {
+            return false;
+        }
+
+        @Override
+        public void cancel(String reason) {
+            session.orElseThrow().post(new DestinationEvent.Failed(reason));
+        }
+
+        @Override
+        public void domainEnded(String reason) {
+            session.orElseThrow().post(new DestinationEvent.Failed(reason));
+        }
+
+        @Override
+        public void goOn(String reason) {
+            throw new IllegalStateException("a destination is never undecided");
+        }
+
+        @Override
+        public void giveUp(String reason) {
+            throw new IllegalStateException("a destination is never undecided");
+        }
+
+        @Override
+        public boolean awaitEnd(Duration limit) throws InterruptedException {
+            return session.orElseThrow().awaitEnd(limit);
+        }
+
+        @Override
+        public void changed() {
+            domain.replace(v -> v);
+        }
+
+        @Override
+        public void finished(DestinationOutcome outcome, Optional<Domain> runs) {
+            // The ledger knows it by now.
+            migrations.remove(entry.session());
+            switch (outcome) {
+                // Told when it ran, by what is arriving itself.
+                case DestinationOutcome.Arrived _ -> {}
+                case DestinationOutcome.RolledBack(String reason, var _) -> {
+                    registry.ended(domain, "it did not come here: " + reason);
+                    registry.forget(domain);
+                }
+                case DestinationOutcome.Unknown(String reason) ->
+                        domain.replace(
+                                v ->
+                                        v.with(
+                                                        DomainStatus.State.STOPPED,
+                                                        DomainStatus.Role.ARRIVING)
+                                                .telling(
+                                                        "it was handed over to this node, and its"
+                                                            + " process was ended before it said"
+                                                            + " that it runs ("
+                                                                + reason
+                                                                + "); if nobody heard of it from"
+                                                                + " here, `holdfast unprotect "
+                                                                + domain.name()
+                                                                + "` on node "
+                                                                + entry.peer()
+                                                                + " lets it go on there"));
+            }
+        }
+
+        @Override
+        public void broken(RuntimeException failure) {
+            broken = true;
+            LOG.error("event=arrival-broken domain={}", domain.name(), failure);
+            domain.replace(
+                    v ->
+                            v.with(DomainStatus.State.STOPPED, DomainStatus.Role.ARRIVING)
+                                    .telling(
+                                            "an internal fault ended its arrival: "
+                                                    + failure
+                                                    + "; restart this daemon, and look at node "
+                                                    + entry.peer()));
+        }
+    }
+
+    /** For a hypervisor that lacks something: as an operator reads it. */
+    static HypervisorException lacking(String what, String text) {
+        return new HypervisorException(what, text);
+    }
+}

@@ -1,0 +1,311 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.migrate.Feature;
+import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.migrate.FeatureReport;
+import holdfast.engine.migrate.FeatureReport.Result;
+import holdfast.qemu.domain.QemuArrival;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.Taps;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+
+/** Brings the features of an arriving domain up, and down again. Used by the session's thread. */
+final class ArrivingFeatures {
+    /** Run with the network where the administrator has put it there, without being asked for. */
+    private static final String PORT_PROFILE = "port-profile";
+
+    private static final long CACHED_BYTES_MAX = 64L << 20;
+    private static final int CACHE_STEP_BYTES = 1 << 20;
+
+    private final DomainSpec spec;
+    private final String migration;
+    private final HookPlace hooks;
+    private final Map<String, String> environment;
+    private Optional<FeatureReport> cached = Optional.empty();
+    private Optional<MemorySegment> base = Optional.empty();
+    private Optional<MemorySegment> sections = Optional.empty();
+
+    /** Where hooks are and how long one may take. */
+    record HookPlace(Path directory, java.time.Duration limit) {
+        Hook named(String name) {
+            return Hook.in(directory, name, limit);
+        }
+    }
+
+    /**
+     * @param spec with this host's taps
+     */
+    ArrivingFeatures(
+            DomainSpec spec, String migration, String source, String node, HookPlace hooks) {
+        this.spec = spec;
+        this.migration = migration;
+        this.hooks = hooks;
+        this.environment = environment(spec, migration, source, node);
+    }
+
+    private static Map<String, String> environment(
+            DomainSpec spec, String migration, String source, String node) {
+        Map<String, String> variables = new HashMap<>();
+        variables.put("HOLDFAST_DOMAIN", spec.name());
+        variables.put("HOLDFAST_UUID", spec.uuid().toString());
+        variables.put("HOLDFAST_MIGRATION", migration);
+        variables.put("HOLDFAST_SOURCE", source);
+        variables.put("HOLDFAST_NODE", node);
+        List<String> taps = new ArrayList<>();
+        List<String> bridges = new ArrayList<>();
+        List<String> macs = new ArrayList<>();
+        for (DomainSpec.Nic nic : spec.nics()) {
+            macs.add(nic.mac());
+            if (nic instanceof DomainSpec.TapNic(String _, String tap, Optional<String> bridge)) {
+                taps.add(tap);
+                bridges.add(bridge.orElse("-"));
+            }
+        }
+        variables.put("HOLDFAST_MACS", String.join(" ", macs));
+        variables.put("HOLDFAST_TAPS", String.join(" ", taps));
+        variables.put("HOLDFAST_BRIDGES", String.join(" ", bridges));
+        return variables;
+    }
+
+    /** What can be looked at, or done, while the guest still runs elsewhere. */
+    List<FeatureReport> prepare(FeaturePlan plan) {
+        List<FeatureReport> reports = new ArrayList<>();
+        for (Feature feature : plan.features()) {
+            if (feature.name().equals(Feature.DISK)) {
+                for (DomainSpec.Disk disk : spec.disks()) {
+                    if (!Files.isReadable(disk.path())) {
+                        reports.add(
+                                report(
+                                        feature,
+                                        Result.FAILED,
+                                        disk.path() + " cannot be read here",
+                                        System.nanoTime()));
+                    }
+                }
+            } else if (feature.name().startsWith(Feature.HOOK_PREFIX)) {
+                String missing = hook(feature).missing();
+                if (!missing.isEmpty()) {
+                    reports.add(report(feature, Result.FAILED, missing, System.nanoTime()));
+                }
+            } else if (feature.name().equals(Feature.DISK_CACHE)) {
+                cached = Optional.of(tried(feature, this::fillCache));
+                reports.add(cached.get());
+            } else if (feature.name().equals(Feature.NETWORK)) {
+                // Asking which bridge a tap is on takes some milliseconds: not in the pause.
+                FeatureReport bridges = tried(feature, this::bridges);
+                if (bridges.result() == Result.FAILED) {
+                    reports.add(bridges);
+                }
+            }
+        }
+        return reports;
+    }
+
+    /** What the devices are loaded from. */
+    void arrived(MemorySegment newBase, MemorySegment newSections) {
+        base = Optional.of(newBase);
+        sections = Optional.of(newSections);
+    }
+
+    private interface Attempt {
+        /** Returns what was done. */
+        String run() throws IOException;
+    }
+
+    FeatureReport bringUp(Feature feature, QemuArrival qemu) {
+        return switch (feature.name()) {
+            case Feature.MEMORY -> tried(feature, () -> spec.memoryMiB() + " MiB are here");
+            case Feature.DEVICES -> tried(feature, () -> devices(qemu));
+            case Feature.DISK -> tried(feature, () -> disks(qemu));
+            case Feature.DISK_CACHE -> cached.orElseGet(() -> tried(feature, this::fillCache));
+            case Feature.NETWORK -> tried(feature, this::network);
+            default -> tried(feature, () -> hooked(hook(feature), Hook.Verb.INIT));
+        };
+    }
+
+    FeatureReport takeDown(FeatureReport up) {
+        Feature feature = new Feature(up.name(), up.necessity());
+        long begun = System.nanoTime();
+        try {
+            String detail =
+                    switch (feature.name()) {
+                        // They end with their process.
+                        case Feature.MEMORY, Feature.DEVICES, Feature.DISK -> "ends with its QEMU";
+                        case Feature.DISK_CACHE -> "nothing to take down";
+                        case Feature.NETWORK -> networkDown();
+                        default -> hooked(hook(feature), Hook.Verb.DEINIT);
+                    };
+            return report(feature, Result.DOWN, detail, begun);
+        } catch (IOException | RuntimeException e) {
+            return report(feature, Result.DOWN_FAILED, e.getMessage(), begun);
+        }
+    }
+
+    private static FeatureReport tried(Feature feature, Attempt attempt) {
+        long begun = System.nanoTime();
+        try {
+            return report(feature, Result.UP, attempt.run(), begun);
+        } catch (IOException | RuntimeException e) {
+            return report(feature, Result.FAILED, e.getMessage(), begun);
+        }
+    }
+
+    private static FeatureReport report(
+            Feature feature, Result result, String detail, long begunNanos) {
+        return new FeatureReport(
+                feature.name(),
+                feature.necessity(),
+                result,
+                String.valueOf(detail),
+                TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - begunNanos));
+    }
+
+    private String devices(QemuArrival qemu) {
+        qemu.load(base.orElseThrow(), sections.orElseThrow());
+        return sections.get().byteSize() + " bytes of state are loaded";
+    }
+
+    /** QEMU opens and locks its images when it loads the state; what failed shows here. */
+    private String disks(QemuArrival qemu) throws IOException {
+        int locked = 0;
+        for (DomainSpec.Disk disk : spec.disks()) {
+            if (disk.access() == DomainSpec.Access.READ_WRITE) {
+                if (!holdsLock(qemu.process().pid(), disk.path())) {
+                    throw new HypervisorException(
+                            "disk",
+                            disk.path()
+                                    + " is not locked by the QEMU here: another process has it, or"
+                                    + " its file system knows no locks (lslocks shows who)");
+                }
+                locked++;
+            }
+        }
+        return spec.disks().size() + " images are open, " + locked + " locked for writing";
+    }
+
+    /** Whether a process has a lock on a file, as its own descriptors show it. */
+    private static boolean holdsLock(long pid, Path image) throws IOException {
+        Path process = Path.of("/proc", Long.toString(pid));
+        Path real = image.toRealPath();
+        try (DirectoryStream<Path> descriptors = Files.newDirectoryStream(process.resolve("fd"))) {
+            for (Path descriptor : descriptors) {
+                if (Files.isSymbolicLink(descriptor)
+                        && Files.readSymbolicLink(descriptor).equals(real)
+                        && Files.readAllLines(
+                                        process.resolve("fdinfo").resolve(descriptor.getFileName()))
+                                .stream()
+                                .anyMatch(line -> line.startsWith("lock:"))) {
+                    return true;
+                }
+            }
+        }
+        return false;
+    }
+
+    private String bridges() {
+        for (DomainSpec.Nic nic : spec.nics()) {
+            if (nic instanceof DomainSpec.TapNic(String _, String tap, Optional<String> bridge)) {
+                requireTap(tap, bridge);
+            }
+        }
+        return "taps are on their bridges";
+    }
+
+    private String network() throws IOException {
+        List<String> done = new ArrayList<>();
+        for (DomainSpec.Nic nic : spec.nics()) {
+            switch (nic) {
+                case DomainSpec.TapNic(String _, String tap, Optional<String> bridge) -> {
+                    if (!Taps.exists(tap)) {
+                        throw new HypervisorException(
+                                "network", "tap " + tap + " is gone on this node");
+                    }
+                    done.add(tap + bridge.map(name -> " on " + name).orElse(""));
+                }
+                case DomainSpec.UserNic user -> done.add("user network of " + user.mac());
+            }
+        }
+        Hook profile = hooks.named(PORT_PROFILE);
+        if (profile.missing().isEmpty()) {
+            done.add("port profile: " + hooked(profile, Hook.Verb.INIT));
+        }
+        return String.join(", ", done);
+    }
+
+    private static void requireTap(String tap, Optional<String> bridge) {
+        if (!Taps.exists(tap)) {
+            throw new HypervisorException("network", "tap " + tap + " is gone on this node");
+        }
+        Optional<String> found = Taps.bridgeOf(tap);
+        if (bridge.isPresent() && !found.equals(bridge)) {
+            throw new HypervisorException(
+                    "network",
+                    "tap "
+                            + tap
+                            + " is "
+                            + found.map(name -> "on bridge " + name).orElse("on no bridge")
+                            + ", expected "
+                            + bridge.get()
+                            + "; ip link set "
+                            + tap
+                            + " master "
+                            + bridge.get());
+        }
+    }
+
+    private String networkDown() throws IOException {
+        Hook profile = hooks.named(PORT_PROFILE);
+        return profile.missing().isEmpty()
+                ? "port profile: " + hooked(profile, Hook.Verb.DEINIT)
+                : "taps go with the copy";
+    }
+
+    private Hook hook(Feature feature) {
+        return hooks.named(feature.name().substring(Feature.HOOK_PREFIX.length()));
+    }
+
+    private String hooked(Hook hook, Hook.Verb verb) throws IOException {
+        Map<String, String> variables = new HashMap<>(environment);
+        variables.put("HOLDFAST_HOOK", hook.name());
+        variables.put("HOLDFAST_TIMEOUT_MILLIS", Long.toString(hook.limit().toMillis()));
+        Hook.Result result = hook.run(verb, spec.name(), migration, variables);
+        if (!result.ok()) {
+            throw new IOException(result.text());
+        }
+        return result.text();
+    }
+
+    /** The first of each image is read once, so that the guest's first reads here are quick. */
+    private String fillCache() throws IOException {
+        long read = 0;
+        ByteBuffer buffer = ByteBuffer.allocate(CACHE_STEP_BYTES);
+        for (DomainSpec.Disk disk : spec.disks()) {
+            try (FileChannel image = FileChannel.open(disk.path())) {
+                long done = 0;
+                while (done < CACHED_BYTES_MAX) {
+                    int count = image.read(buffer.clear());
+                    if (count < 0) {
+                        break;
+                    }
+                    done += count;
+                }
+                read += done;
+            }
+        }
+        return (read >> 20) + " MiB of images were read";
+    }
+}

@@ -1,0 +1,542 @@
+package holdfast.node;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.ReplicationException;
+import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.migrate.PrecopyPolicy;
+import holdfast.engine.migrate.SourceEvent;
+import holdfast.engine.migrate.SourceOutcome;
+import holdfast.engine.migrate.SourceState;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.MigrationStatus;
+import holdfast.node.api.Progress;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.config.DomainFile;
+import holdfast.node.link.BeginCookie;
+import holdfast.node.link.CookieJson;
+import holdfast.node.link.LinkRefusedException;
+import holdfast.node.link.NodeAddress;
+import holdfast.node.session.MigrationSource;
+import holdfast.node.store.StoreException;
+import holdfast.qemu.domain.QemuArrival;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.Standing;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.UUID;
+import java.util.concurrent.TimeUnit;
+
+/** Moving domains of this node to other ones. */
+final class MigrationHost {
+    private static final Logger LOG = LoggerFactory.getLogger(MigrationHost.class);
+    private static final Duration LOOK = Duration.ofMillis(200);
+    private static final Duration CANCEL_LIMIT = Duration.ofSeconds(60);
+
+    private final Registry registry;
+
+    MigrationHost(Registry registry) {
+        this.registry = registry;
+    }
+
+    /** Moves the domain; returns when that is over. The caller holds its operation. */
+    MigrateResult migrate(HostedDomain domain, MigrateRequest request, ProgressListener progress) {
+        long orderedNanos = System.nanoTime();
+        HostedDomain.View view = domain.view();
+        HostedDomain.Body body = requireMovable(domain, view);
+        FeaturePlan plan = plan(view.spec(), request);
+        NodeAddress peer = PrimaryHost.address(request.node());
+        UUID id = UUID.randomUUID();
+        SessionLedger.Entry entry =
+                new SessionLedger.Entry(
+                        id,
+                        domain.name(),
+                        SessionLedger.Side.PRIMARY,
+                        Standing.UNDECIDED,
+                        view.generation(),
+                        peer.toString(),
+                        "none",
+                        0);
+        progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
+        remember(domain, entry, view.role(), peer);
+        Outgoing outgoing = new Outgoing(domain, entry, view.role());
+        try (StorageProbes probes = StorageProbes.write(view.spec(), id)) {
+            MigrationSource source =
+                    MigrationSource.open(
+                            settings(view, body, request, plan, peer, id, probes, orderedNanos),
+                            new QemuGuest(
+                                    body.qemu(),
+                                    body.operated(),
+                                    List.of(),
+                                    body.place().files().qmpOutOfBand(),
+                                    body.place().files().directory(),
+                                    QemuGuest.Output.UNHELD),
+                            new GuestThrottle(body.operated()),
+                            registry.self(),
+                            outgoing);
+            outgoing.source = Optional.of(source);
+        } catch (IOException | RuntimeException e) {
+            outgoing.stays("not moved: " + e.getMessage());
+            throw refusal(peer, e);
+        }
+        MigrationSource source = outgoing.source.orElseThrow();
+        domain.migration(outgoing);
+        domain.replace(v -> v.telling("moving to node " + source.peerName()));
+        // Until here a death found nobody to tell.
+        body.qemu()
+                .qmp()
+                .closedBecause()
+                .ifPresent(reason -> source.post(new SourceEvent.DomainEnded(reason)));
+        source.begin();
+        return await(domain, outgoing, source, progress);
+    }
+
+    private static HostedDomain.Body requireMovable(HostedDomain domain, HostedDomain.View view) {
+        switch (view.role()) {
+            case PRIMARY ->
+                    throw ApiException.badRequest(
+                            "domain \""
+                                    + domain.name()
+                                    + "\" is protected; `holdfast unprotect` it first, or move it"
+                                    + " with `holdfast failover` on its secondary");
+            case SECONDARY ->
+                    throw ApiException.badRequest(
+                            "this node holds the replica of \""
+                                    + domain.name()
+                                    + "\"; move it where it runs");
+            case MOVING ->
+                    throw ApiException.badRequest(
+                            "domain \"" + domain.name() + "\" is being moved already");
+            case ARRIVING ->
+                    throw ApiException.badRequest(
+                            "domain \"" + domain.name() + "\" is only being moved to this node");
+            case UNPROTECTED, SURVIVOR -> {}
+        }
+        HostedDomain.Body body = domain.requireBody();
+        if (view.state() != DomainStatus.State.RUNNING) {
+            throw ApiException.badRequest(
+                    "domain \""
+                            + domain.name()
+                            + "\" is "
+                            + view.state().text()
+                            + "; a running one can be moved: `holdfast unpause` it, or use save and"
+                            + " restore");
+        }
+        return body;
+    }
+
+    private static FeaturePlan plan(DomainSpec spec, MigrateRequest request) {
+        List<FeaturePlan.Part> parts = new ArrayList<>();
+        if (!spec.disks().isEmpty()) {
+            parts.add(FeaturePlan.Part.DISKS);
+        }
+        if (!spec.nics().isEmpty()) {
+            parts.add(FeaturePlan.Part.NICS);
+        }
+        try {
+            return FeaturePlan.of(
+                    switch (request.policy()) {
+                        case DEFAULT -> FeaturePlan.Policy.DEFAULT;
+                        case URGENT -> FeaturePlan.Policy.URGENT;
+                        case STRICT -> FeaturePlan.Policy.STRICT;
+                    },
+                    request.require(),
+                    request.bestEffort(),
+                    parts);
+        } catch (IllegalArgumentException e) {
+            throw new ApiException(ApiException.Kind.BAD_REQUEST, e.getMessage(), e);
+        }
+    }
+
+    private MigrationSource.Settings settings(
+            HostedDomain.View view,
+            HostedDomain.Body body,
+            MigrateRequest request,
+            FeaturePlan plan,
+            NodeAddress peer,
+            UUID id,
+            StorageProbes probes,
+            long orderedNanos) {
+        DomainSpec spec = PrimaryHost.seenNow(view.spec(), body);
+        BeginCookie cookie =
+                new BeginCookie(
+                        holdfast.engine.migrate.Cookies.VERSION,
+                        body.qemu().qemu().version().toString(),
+                        DomainFile.write(spec),
+                        QemuArrival.cpuFeatures(body.qemu().qmp()),
+                        plan.features(),
+                        probes.paths());
+        return new MigrationSource.Settings(
+                peer,
+                new LinkMessage.OpenMigration(
+                        id,
+                        spec.name(),
+                        view.generation(),
+                        spec.memoryBytes(),
+                        request.heartbeatMillis(),
+                        request.deadlineMillis(),
+                        request.connections(),
+                        CookieJson.write(cookie)),
+                plan,
+                new PrecopyPolicy(
+                        TimeUnit.MILLISECONDS.toNanos(request.downtimeMillis()),
+                        request.roundsMax(),
+                        request.autoConverge()
+                                ? PrecopyPolicy.Convergence.THROTTLED
+                                : PrecopyPolicy.Convergence.AS_IS),
+                request.timeoutSeconds() == 0
+                        ? Optional.empty()
+                        : Optional.of(
+                                new MigrationSource.Limit(
+                                        Duration.ofSeconds(request.timeoutSeconds()),
+                                        switch (request.onTimeout()) {
+                                            case CANCEL -> MigrationSource.OnTimeout.CANCEL;
+                                            case STOP -> MigrationSource.OnTimeout.STOP;
+                                        })),
+                request.bandwidthMibPerSecond() << 20,
+                Duration.ofSeconds(request.featureSeconds()),
+                orderedNanos);
+    }
+
+    private void remember(
+            HostedDomain domain,
+            SessionLedger.Entry entry,
+            DomainStatus.Role before,
+            NodeAddress peer) {
+        domain.replace(v -> v.with(v.state(), DomainStatus.Role.MOVING));
+        try {
+            registry.ledger().put(entry);
+            registry.remember(domain, peer.toString());
+        } catch (UncheckedIOException | StoreException e) {
+            domain.replace(v -> v.with(v.state(), before));
+            registry.tryRemember(domain, "");
+            throw ApiException.failed("not moved: " + e.getMessage(), e);
+        }
+    }
+
+    private static ApiException refusal(NodeAddress peer, Exception e) {
+        return switch (e) {
+            case LinkRefusedException refused ->
+                    new ApiException(
+                            ApiException.Kind.BAD_REQUEST,
+                            refused.isSameNode()
+                                    ? "the domain runs on that node already: "
+                                            + refused.getMessage()
+                                    : refused.getMessage(),
+                            refused);
+            case ProtocolException protocol ->
+                    new ApiException(
+                            ApiException.Kind.UNKNOWN_NODE,
+                            peer + " is reached but is no Holdfast node: " + protocol.getMessage(),
+                            protocol);
+            case IOException io ->
+                    new ApiException(
+                            ApiException.Kind.UNKNOWN_NODE,
+                            "node "
+                                    + peer
+                                    + " cannot be reached: "
+                                    + io.getMessage()
+                                    + "; start it there with `holdfast node start`, or check the"
+                                    + " address",
+                            io);
+            case ApiException api -> api;
+            case HypervisorException hypervisor ->
+                    new ApiException(
+                            ApiException.Kind.MISSING, hypervisor.getMessage(), hypervisor);
+            default -> ApiException.failed("not moved: " + e.getMessage(), e);
+        };
+    }
+
+    private static MigrateResult await(
+            HostedDomain domain,
+            Outgoing outgoing,
+            MigrationSource source,
+            ProgressListener progress) {
+        MoveProgress view = new MoveProgress();
+        long change = domain.view().change();
+        while (!outgoing.over()) {
+            progress.progress(view.of(outgoing.status()));
+            change = domain.await(change, LOOK.toMillis()).change();
+            if (source.state() instanceof SourceState.Finished) {
+                awaitEnd(source);
+            }
+            if (outgoing.undecided()) {
+                throw ApiException.failed(outgoing.undecidedText(), null);
+            }
+            if (Thread.currentThread().isInterrupted()) {
+                throw ApiException.failed(
+                        "interrupted; the migration goes on in the background", null);
+            }
+        }
+        MigrationStatus status = outgoing.status();
+        if (source.fault().isPresent()) {
+            throw ApiException.failed(
+                    "an internal fault ended the migration: " + source.fault().get().getMessage(),
+                    source.fault().get());
+        }
+        return new MigrateResult(
+                domain.name(),
+                source.peerName(),
+                status.phase(),
+                status.reason(),
+                status.elapsedMillis(),
+                status.downtimeMillis(),
+                status);
+    }
+
+    private static void awaitEnd(MigrationSource source) {
+        try {
+            source.awaitEnd(CANCEL_LIMIT);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** Ends a migration before its hand-over. */
+    void cancel(HostedDomain domain) {
+        Migration migration =
+                domain.migration()
+                        .filter(m -> !m.over())
+                        .orElseThrow(
+                                () ->
+                                        ApiException.badRequest(
+                                                "domain \""
+                                                        + domain.name()
+                                                        + "\" is not being moved"));
+        migration.cancel("cancelled by the operator");
+        try {
+            long until = System.nanoTime() + CANCEL_LIMIT.toNanos();
+            while (!migration.awaitEnd(LOOK)) {
+                if (migration.undecided() || System.nanoTime() - until > 0) {
+                    throw ApiException.failed(
+                            "the migration of \""
+                                    + domain.name()
+                                    + "\" is not cancelled: it is "
+                                    + migration.status().phase(),
+                            null);
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw ApiException.failed("interrupted; the migration is being cancelled", e);
+        }
+        if (migration.status().phase().equals(MigrateResult.MOVED)) {
+            throw ApiException.badRequest(
+                    "too late: \""
+                            + domain.name()
+                            + "\" runs on node "
+                            + migration.status().peer());
+        }
+    }
+
+    /** A migration away from this node. Its listener's methods run on the session's thread. */
+    private final class Outgoing implements Migration, MigrationSource.Listener {
+        private final HostedDomain domain;
+        private final SessionLedger.Entry entry;
+        private final DomainStatus.Role before;
+        private volatile Optional<MigrationSource> source = Optional.empty();
+
+        Outgoing(HostedDomain domain, SessionLedger.Entry entry, DomainStatus.Role before) {
+            this.domain = domain;
+            this.entry = entry;
+            this.before = before;
+        }
+
+        @Override
+        public MigrationStatus status() {
+            return MigrationReport.of(source.orElseThrow());
+        }
+
+        @Override
+        public boolean over() {
+            MigrationSource session = source.orElseThrow();
+            return session.outcome().isPresent() || session.fault().isPresent();
+        }
+
+        @Override
+        public boolean undecided() {
+            return source.orElseThrow().state() instanceof SourceState.Asking;
+        }
+
+        @Override
+        public void cancel(String reason) {
+            source.orElseThrow().post(new SourceEvent.Cancel(reason));
+        }
+
+        @Override
+        public void domainEnded(String reason) {
+            source.orElseThrow().post(new SourceEvent.DomainEnded(reason));
+        }
+
+        @Override
+        public void goOn(String reason) {
+            source.orElseThrow().post(new SourceEvent.OperatorGoesOn(reason));
+        }
+
+        @Override
+        public void giveUp(String reason) {
+            source.orElseThrow().post(new SourceEvent.OperatorGivesUp(reason));
+        }
+
+        @Override
+        public boolean awaitEnd(Duration limit) throws InterruptedException {
+            return source.orElseThrow().awaitEnd(limit);
+        }
+
+        @Override
+        public void changed() {
+            if (source.isPresent() && undecided()) {
+                domain.replace(
+                        v -> v.with(DomainStatus.State.STOPPED, v.role()).telling(undecidedText()));
+            } else {
+                domain.replace(v -> v);
+            }
+        }
+
+        String undecidedText() {
+            String why =
+                    source.orElseThrow().state() instanceof SourceState.Asking(var _, String reason)
+                            ? reason
+                            : "it answers again";
+            return "\""
+                    + domain.name()
+                    + "\" was handed over to node "
+                    + entry.peer()
+                    + " with generation "
+                    + (entry.generation() + 1)
+                    + ", which does not say that it runs ("
+                    + why
+                    + "); this copy stays suspended and asks on. If the copy there is dead,"
+                    + " `holdfast unprotect "
+                    + domain.name()
+                    + "` lets it go on here; if it runs there, `holdfast destroy "
+                    + domain.name()
+                    + "` ends this copy";
+        }
+
+        @Override
+        public void finished(SourceOutcome outcome) {
+            switch (outcome) {
+                case SourceOutcome.Moved moved -> {
+                    note(Standing.TOOK_OVER, moved.generation());
+                    registry.ended(
+                            domain,
+                            "moved to node "
+                                    + source.map(MigrationSource::peerName).orElse(entry.peer())
+                                    + ", generation "
+                                    + moved.generation());
+                }
+                case SourceOutcome.RolledBack back ->
+                        stays("not moved, it runs here: " + back.reason());
+                case SourceOutcome.DomainEnded ended -> {
+                    note(Standing.UNKNOWN, entry.generation());
+                    registry.ended(domain, ended.reason());
+                }
+            }
+        }
+
+        void stays(String reason) {
+            domain.replace(v -> v.with(DomainStatus.State.RUNNING, before).telling(reason));
+            registry.tryRemember(domain, "");
+            note(Standing.DISCARDED, entry.generation());
+        }
+
+        @Override
+        public void broken(RuntimeException failure) {
+            domain.replace(
+                    v ->
+                            v.with(DomainStatus.State.STOPPED, v.role())
+                                    .telling(
+                                            "an internal fault ended the migration: "
+                                                    + failure.getMessage()
+                                                    + "; restart the daemon, it asks node "
+                                                    + entry.peer()
+                                                    + " whose the domain is"));
+        }
+
+        private void note(Standing standing, long generation) {
+            try {
+                registry.ledger().put(entry.with(standing, generation));
+            } catch (UncheckedIOException e) {
+                LOG.error(
+                        "event=not-remembered migration={} reason=\"{}\"",
+                        entry.session(),
+                        e.getMessage());
+            }
+        }
+    }
+
+    /** Files beside the images of writable disks: who sees them has the same storage. */
+    static final class StorageProbes implements AutoCloseable {
+        private final List<Path> files = new ArrayList<>();
+
+        private StorageProbes() {}
+
+        static StorageProbes write(DomainSpec spec, UUID migration) {
+            StorageProbes probes = new StorageProbes();
+            try {
+                for (DomainSpec.Disk disk : spec.disks()) {
+                    Path probe = disk.path().resolveSibling(".holdfast-" + migration);
+                    if (disk.access() == DomainSpec.Access.READ_WRITE
+                            && !probes.files.contains(probe)) {
+                        probes.files.add(probe);
+                        java.nio.file.Files.writeString(probe, migration.toString());
+                    }
+                }
+                return probes;
+            } catch (IOException e) {
+                probes.close();
+                throw new HypervisorException(
+                        "migrate",
+                        "cannot prove that the destination has the same storage: no file can be"
+                                + " written beside the image ("
+                                + e.getMessage()
+                                + ")",
+                        e);
+            }
+        }
+
+        List<String> paths() {
+            return files.stream().map(Path::toString).toList();
+        }
+
+        @Override
+        public void close() {
+            for (Path file : files) {
+                try {
+                    java.nio.file.Files.deleteIfExists(file);
+                } catch (IOException e) {
+                    LOG.warn("event=left-behind what={} reason=\"{}\"", file, e.getMessage());
+                }
+            }
+        }
+    }
+
+    /** Ends what runs, as far as that is possible without deciding anything. */
+    static void leave(HostedDomain domain, Migration migration) {
+        migration.cancel("the daemon is being stopped");
+        try {
+            long until = System.nanoTime() + CANCEL_LIMIT.toNanos();
+            while (!migration.awaitEnd(LOOK)
+                    && !migration.undecided()
+                    && System.nanoTime() - until < 0) {}
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        } catch (ReplicationException e) {
+            LOG.warn("event=not-left domain={} reason=\"{}\"", domain.name(), e.getMessage());
+        }
+    }
+}

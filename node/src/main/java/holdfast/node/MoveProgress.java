@@ -1,0 +1,75 @@
+package holdfast.node;
+
+import holdfast.engine.port.GuestMemory;
+import holdfast.node.api.MigrationStatus;
+import holdfast.node.api.Progress;
+
+import java.util.Locale;
+
+/** What the operator reads while a domain moves. One thread. */
+final class MoveProgress {
+    private static final double MIB = 1 << 20;
+
+    private int round = -1;
+    private long roundFrom;
+
+    Progress of(MigrationStatus status) {
+        if (status.round() != round) {
+            round = status.round();
+            roundFrom = status.sentBytes();
+        }
+        return switch (status.phase()) {
+            case "prepare", "perform" -> copying(status);
+            case String other ->
+                    new Progress(
+                            other,
+                            status.round(),
+                            status.sentBytes(),
+                            status.sentBytes(),
+                            other
+                                    + (status.reason().isEmpty() ? "" : ": " + status.reason())
+                                    + String.format(
+                                            Locale.ROOT,
+                                            " (%.1f MiB sent)",
+                                            status.sentBytes() / MIB),
+                            status);
+        };
+    }
+
+    private Progress copying(MigrationStatus status) {
+        long total =
+                status.round() == 0
+                        ? status.memoryBytes()
+                        : status.dirtyPages() * GuestMemory.PAGE_BYTES;
+        long done = Math.min(status.sentBytes() - roundFrom, total);
+        double rate = status.bytesPerSecond() / MIB;
+        StringBuilder text = new StringBuilder();
+        text.append(
+                String.format(
+                        Locale.ROOT,
+                        "round %d, %.1f MiB sent",
+                        status.round(),
+                        status.sentBytes() / MIB));
+        if (status.bytesPerSecond() > 0) {
+            text.append(
+                    String.format(
+                            Locale.ROOT,
+                            ", %.1f MiB/s, guest writes %d pages/s, downtime as it is %.1f ms, end"
+                                    + " in about %.1f s",
+                            rate,
+                            status.dirtyPagesPerSecond(),
+                            status.expectedDowntimeMillis(),
+                            Math.max(0, total - done) / (double) status.bytesPerSecond()));
+        }
+        if (status.throttlePercent() > 0) {
+            text.append(", slowed down by ").append(status.throttlePercent()).append(" %");
+        }
+        return new Progress(
+                status.phase().equals("prepare") ? "preparing" : "copying",
+                status.round(),
+                Math.max(0, done),
+                total,
+                text.toString(),
+                status);
+    }
+}

@@ -1,0 +1,180 @@
+package holdfast.node.api;
+
+import com.fasterxml.jackson.annotation.JsonCreator;
+import com.fasterxml.jackson.annotation.JsonValue;
+
+import java.util.List;
+
+/**
+ * How a domain is to be moved.
+ *
+ * @param domain the domain's name
+ * @param node the destination, {@code host} or {@code host:port}
+ * @param policy what goes for all features
+ * @param require features that must be up on the destination
+ * @param bestEffort features that should be
+ * @param downtimeMillis what is left of memory shall travel within this time, 1 to 60,000
+ * @param roundsMax rounds while the guest runs, 1 to 1,000
+ * @param bandwidthMibPerSecond the bound for pages, 0 for none
+ * @param autoConverge whether a guest that writes too fast is slowed down
+ * @param connections for pages, 1 to 16
+ * @param timeoutSeconds for the rounds, 0 for none
+ * @param onTimeout what then
+ * @param featureSeconds for the destination to bring its features up, 1 to 600
+ * @param heartbeatMillis as in {@link RemusRequest}
+ * @param deadlineMillis as in {@link RemusRequest}
+ */
+public record MigrateRequest(
+        String domain,
+        String node,
+        Policy policy,
+        List<String> require,
+        List<String> bestEffort,
+        int downtimeMillis,
+        int roundsMax,
+        long bandwidthMibPerSecond,
+        boolean autoConverge,
+        int connections,
+        int timeoutSeconds,
+        OnTimeout onTimeout,
+        int featureSeconds,
+        int heartbeatMillis,
+        int deadlineMillis) {
+    public static final int DOWNTIME_MILLIS_DEFAULT = 20;
+    public static final int ROUNDS_MAX_DEFAULT = 30;
+    public static final int CONNECTIONS_DEFAULT = 1;
+    public static final int FEATURE_SECONDS_DEFAULT = 30;
+
+    /**
+     * A node's own deadline may be shorter, for a fail-over must be quick; here a lost peer ends
+     * the migration, and a busy one should not.
+     */
+    public static final int DEADLINE_MILLIS_LEAST = 5_000;
+
+    /** What goes for all features alike. */
+    public enum Policy {
+        /** Disk and network are required, hooks as named. */
+        DEFAULT,
+        /** Everything is best effort that a guest can run without. */
+        URGENT,
+        /** Everything is required. */
+        STRICT;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static Policy of(String text) {
+            return JsonNames.parse(Policy.class, text);
+        }
+    }
+
+    /** What happens when the time for the rounds is over. */
+    public enum OnTimeout {
+        /** The guest stays where it is. */
+        CANCEL,
+        /** It is suspended, and what is left travels. */
+        STOP;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static OnTimeout of(String text) {
+            return JsonNames.parse(OnTimeout.class, text);
+        }
+    }
+
+    public MigrateRequest {
+        ApiException.require("domain", domain);
+        ApiException.require("node", node);
+        ApiException.require("policy", policy);
+        ApiException.require("onTimeout", onTimeout);
+        require = require == null ? List.of() : List.copyOf(require);
+        bestEffort = bestEffort == null ? List.of() : List.copyOf(bestEffort);
+        range("downtimeMillis", downtimeMillis, 1, 60_000);
+        range("roundsMax", roundsMax, 1, 1_000);
+        range("bandwidthMibPerSecond", bandwidthMibPerSecond, 0, 1 << 20);
+        range("connections", connections, 1, 16);
+        range("timeoutSeconds", timeoutSeconds, 0, 7 * 24 * 3600);
+        range("featureSeconds", featureSeconds, 1, 600);
+    }
+
+    /** With everything as it is by default. */
+    public static MigrateRequest of(String domain, String node) {
+        return new MigrateRequest(
+                domain,
+                node,
+                Policy.DEFAULT,
+                List.of(),
+                List.of(),
+                DOWNTIME_MILLIS_DEFAULT,
+                ROUNDS_MAX_DEFAULT,
+                0,
+                false,
+                CONNECTIONS_DEFAULT,
+                0,
+                OnTimeout.CANCEL,
+                FEATURE_SECONDS_DEFAULT,
+                RemusRequest.OF_THE_NODE,
+                RemusRequest.OF_THE_NODE);
+    }
+
+    /** These features required and best effort. */
+    public MigrateRequest withFeatures(List<String> required, List<String> effort) {
+        return new MigrateRequest(
+                domain,
+                node,
+                policy,
+                required,
+                effort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeatMillis,
+                deadlineMillis);
+    }
+
+    /** This request with the node's own settings where it leaves them open. */
+    public MigrateRequest orElse(int nodeHeartbeatMillis, int nodeDeadlineMillis) {
+        int heartbeat =
+                heartbeatMillis == RemusRequest.OF_THE_NODE ? nodeHeartbeatMillis : heartbeatMillis;
+        int deadline =
+                deadlineMillis == RemusRequest.OF_THE_NODE
+                        ? Math.max(
+                                Math.max(nodeDeadlineMillis, DEADLINE_MILLIS_LEAST), 2 * heartbeat)
+                        : deadlineMillis;
+        return new MigrateRequest(
+                domain,
+                node,
+                policy,
+                require,
+                bestEffort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeat,
+                deadline);
+    }
+
+    private static void range(String field, long found, long least, long most) {
+        if (found < least || found > most) {
+            throw ApiException.badRequest(
+                    field + " " + found + ": allowed " + least + " to " + most);
+        }
+    }
+}

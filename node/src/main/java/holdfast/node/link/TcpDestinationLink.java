@@ -1,0 +1,239 @@
+package holdfast.node.link;
+
+import holdfast.engine.memory.CheckpointDigest;
+import holdfast.engine.memory.PageReceiver;
+import holdfast.engine.migrate.Cookies;
+import holdfast.engine.migrate.DestinationEvent;
+import holdfast.engine.migrate.DestinationLink;
+import holdfast.engine.migrate.IncomingPages;
+import holdfast.engine.port.GuestMemory;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.LinkMessage;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.channels.SocketChannel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReferenceArray;
+import java.util.function.Consumer;
+
+/** A destination's end of a migration's connections. BULK ones join it as they come in. */
+public final class TcpDestinationLink implements DestinationLink {
+    private static final Logger LOG = LoggerFactory.getLogger(TcpDestinationLink.class);
+    private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(10);
+
+    private final String peer;
+    private final Consumer<DestinationEvent> post;
+    private final Runnable closed;
+    private final ControlConnection control;
+    private final List<BulkInput> inputs = new ArrayList<>();
+    private final List<PageReceiver> receivers = new ArrayList<>();
+    private final List<Thread> readers = new ArrayList<>();
+    private final AtomicInteger attached = new AtomicInteger();
+    private final AtomicInteger left;
+    private final AtomicReferenceArray<CheckpointDigest> digests;
+    private volatile boolean stopped;
+    private boolean freed;
+    private volatile String goodbye = "the migration is over";
+
+    /**
+     * @param memory where pages go
+     * @param closed called when the link is closed, so that nothing can join it any more
+     */
+    TcpDestinationLink(
+            SocketChannel control,
+            String peer,
+            LinkMessage.OpenMigration migration,
+            GuestMemory memory,
+            Consumer<DestinationEvent> post,
+            Runnable closed)
+            throws IOException {
+        this.peer = peer;
+        this.post = post;
+        this.closed = closed;
+        this.left = new AtomicInteger(migration.connections());
+        this.digests = new AtomicReferenceArray<>(migration.connections());
+        for (int i = 0; i < migration.connections(); i++) {
+            int connection = i;
+            BulkInput input = new BulkInput(this::bulkBroken);
+            PageReceiver receiver = new PageReceiver(memory, input);
+            inputs.add(input);
+            receivers.add(receiver);
+            readers.add(
+                    Thread.ofPlatform()
+                            .name("link-bulk-" + peer + "-" + i)
+                            .daemon()
+                            .unstarted(() -> receive(connection, receiver)));
+        }
+        this.control =
+                new ControlConnection(
+                        control,
+                        peer,
+                        migration.heartbeatMillis(),
+                        migration.deadlineMillis(),
+                        new Listener());
+    }
+
+    void start() {
+        control.start();
+        readers.forEach(Thread::start);
+    }
+
+    /** The source opens them one after another: their order is that of its senders. */
+    boolean attachBulk(SocketChannel channel) {
+        int index = attached.getAndIncrement();
+        return index < inputs.size() && inputs.get(index).attach(channel);
+    }
+
+    private void receive(int connection, PageReceiver receiver) {
+        try {
+            while (!stopped) {
+                switch (receiver.next()) {
+                    case PageReceiver.Read.Base _ ->
+                            post.accept(new DestinationEvent.BaseArrived());
+                    case PageReceiver.Read.Whole(CheckpointDigest digest) -> {
+                        digests.set(connection, digest);
+                        if (left.decrementAndGet() == 0) {
+                            post.accept(new DestinationEvent.StreamsWhole(all()));
+                        }
+                        return;
+                    }
+                    // MIGRATION says what the end of a BULK means.
+                    case PageReceiver.Read.Ended(String where) -> {
+                        LOG.debug("event=bulk-ended peer={} where=\"{}\"", peer, where);
+                        return;
+                    }
+                }
+            }
+        } catch (ProtocolException e) {
+            post.accept(new DestinationEvent.SourceViolated(e.getMessage()));
+        } catch (IOException e) {
+            LOG.debug("event=bulk-broken peer={} reason=\"{}\"", peer, e.getMessage());
+        } catch (RuntimeException | Error e) {
+            if (!stopped) {
+                post.accept(new DestinationEvent.Failed("this node could not take in pages: " + e));
+            }
+        }
+    }
+
+    private List<CheckpointDigest> all() {
+        List<CheckpointDigest> streams = new ArrayList<>();
+        for (int i = 0; i < digests.length(); i++) {
+            streams.add(digests.get(i));
+        }
+        return streams;
+    }
+
+    @Override
+    public void prepared(Cookies.Prepared cookie) {
+        control.send(new LinkMessage.MigrationPrepared(CookieJson.write(cookie)));
+    }
+
+    @Override
+    public void finished(Cookies.Finished cookie) {
+        control.send(new LinkMessage.MigrationFinished(CookieJson.write(cookie)));
+    }
+
+    @Override
+    public void takenOver(Cookies.TakenOver cookie) {
+        control.send(new LinkMessage.TakenOver(CookieJson.write(cookie)));
+    }
+
+    @Override
+    public void rolledBack(Cookies.RolledBack cookie) {
+        goodbye = cookie.reason();
+        control.send(new LinkMessage.RolledBack(CookieJson.write(cookie)));
+    }
+
+    @Override
+    public void stopReceiving() {
+        stopped = true;
+        for (BulkInput input : inputs) {
+            try {
+                input.close();
+            } catch (IOException e) {
+                LOG.debug("event=link-close peer={} reason=\"{}\"", peer, e.getMessage());
+            }
+        }
+    }
+
+    /** Ends everything: as a link first, then what it carried. Idempotent. */
+    @Override
+    public void close() {
+        if (control.isDown() && freed) {
+            return;
+        }
+        closed.run();
+        control.close(goodbye);
+        freePages();
+    }
+
+    /** What arrived, without the connection that speaks. Idempotent. */
+    public IncomingPages pages() {
+        return new IncomingPages() {
+            @Override
+            public Optional<MemorySegment> base() {
+                return receivers.getFirst().base();
+            }
+
+            @Override
+            public Optional<MemorySegment> sections() {
+                return receivers.getFirst().sections();
+            }
+
+            @Override
+            public void close() {
+                freePages();
+            }
+        };
+    }
+
+    synchronized void freePages() {
+        if (freed) {
+            return;
+        }
+        freed = true;
+        stopReceiving();
+        readers.forEach(reader -> Joining.join(reader, JOIN_NANOS));
+        receivers.forEach(PageReceiver::close);
+    }
+
+    /** Only MIGRATION knows whether the peer lives. */
+    private void bulkBroken(String reason) {
+        if (!control.awaitDown()) {
+            post.accept(
+                    new DestinationEvent.SourceViolated(
+                            "node " + peer + ": " + reason + " while MIGRATION still answers"));
+        }
+    }
+
+    private final class Listener implements ControlConnection.Listener {
+        @Override
+        public void message(LinkMessage message) {
+            try {
+                post.accept(MigrationFrames.ofSource(message));
+            } catch (ProtocolException e) {
+                violated(e.getMessage());
+            }
+        }
+
+        @Override
+        public void lost(String reason) {
+            post.accept(new DestinationEvent.SourceLost(reason));
+        }
+
+        @Override
+        public void violated(String reason) {
+            post.accept(
+                    new DestinationEvent.SourceViolated(
+                            "node " + peer + " broke the protocol: " + reason));
+        }
+    }
+}

@@ -1,0 +1,213 @@
+package holdfast.node.link;
+
+import holdfast.engine.memory.CheckpointDigest;
+import holdfast.engine.migrate.Cookies;
+import holdfast.engine.migrate.SourceEvent;
+import holdfast.engine.migrate.SourceLink;
+import holdfast.engine.port.PrimaryLink;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.ConnectionKind;
+import holdfast.wire.link.LinkMessage;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.nio.channels.SocketChannel;
+import java.nio.channels.WritableByteChannel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
+
+/** A source's connections to its destination. Heartbeats run from {@link #open} on. */
+public final class TcpSourceLink implements SourceLink {
+    private static final Logger LOG = LoggerFactory.getLogger(TcpSourceLink.class);
+    private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    private final LinkMessage.Welcome peer;
+    private final Consumer<SourceEvent> post;
+    private final ControlConnection control;
+    private final List<CountedChannel> bulk = new ArrayList<>();
+    private final List<BulkSender> senders = new ArrayList<>();
+    private volatile String closing = "the migration is over";
+
+    /**
+     * Connects, asks and starts the threads.
+     *
+     * @param post hears what the destination says and what becomes of it; must not block; may be
+     *     called before this method returns
+     * @param bytesPerSecond the bound for all pages together; 0: none
+     * @throws LinkRefusedException if the other node says no
+     * @throws IOException if it cannot be reached
+     * @throws ProtocolException if what answers is no node
+     */
+    public static TcpSourceLink open(
+            NodeAddress address,
+            NodeIdentity self,
+            LinkMessage.OpenMigration migration,
+            long bytesPerSecond,
+            Consumer<SourceEvent> post)
+            throws IOException {
+        Handshake.Opened control =
+                Handshake.open(address, self, ConnectionKind.MIGRATION, migration.migration());
+        List<SocketChannel> channels = new ArrayList<>();
+        try {
+            ClosingDeadline.within(
+                    ACCEPT_LIMIT,
+                    control.channel(),
+                    address + " does not answer OPEN_MIGRATION",
+                    () -> ask(address, control.channel(), migration));
+            for (int i = 0; i < migration.connections(); i++) {
+                channels.add(
+                        Handshake.open(address, self, ConnectionKind.BULK, migration.migration())
+                                .channel());
+            }
+            TcpSourceLink link =
+                    new TcpSourceLink(control, channels, migration, new Pace(bytesPerSecond), post);
+            link.control.start();
+            link.senders.forEach(BulkSender::start);
+            return link;
+        } catch (IOException | RuntimeException e) {
+            for (SocketChannel channel : channels) {
+                channel.close();
+            }
+            control.channel().close();
+            throw e;
+        }
+    }
+
+    /** The destination reserves all of main memory before it answers. */
+    private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
+
+    private static LinkMessage ask(
+            NodeAddress address, SocketChannel channel, LinkMessage.OpenMigration migration)
+            throws IOException {
+        Handshake.write(channel, migration);
+        return switch (Handshake.read(channel)) {
+            case LinkMessage.SessionAccepted accepted -> accepted;
+            case LinkMessage.SessionRefused(String text) ->
+                    throw new LinkRefusedException(address + " refuses the domain: " + text);
+            case LinkMessage other ->
+                    throw new ProtocolException(
+                            "link to " + address,
+                            ProtocolException.OFFSET_UNKNOWN,
+                            "answer to OPEN_MIGRATION",
+                            "SESSION_ACCEPTED or SESSION_REFUSED",
+                            Handshake.name(other));
+        };
+    }
+
+    private TcpSourceLink(
+            Handshake.Opened control,
+            List<SocketChannel> channels,
+            LinkMessage.OpenMigration migration,
+            Pace pace,
+            Consumer<SourceEvent> post)
+            throws IOException {
+        this.peer = control.peer();
+        this.post = post;
+        for (SocketChannel channel : channels) {
+            bulk.add(new CountedChannel(pace.over(channel)));
+            senders.add(new BulkSender(peer.nodeName(), this::bulkBroken));
+        }
+        this.control =
+                new ControlConnection(
+                        control.channel(),
+                        peer.nodeName(),
+                        migration.heartbeatMillis(),
+                        migration.deadlineMillis(),
+                        new Listener());
+    }
+
+    /** Who answered. */
+    public LinkMessage.Welcome peer() {
+        return peer;
+    }
+
+    /** What a connection's sender writes to. */
+    public WritableByteChannel bulk(int connection) {
+        return bulk.get(connection);
+    }
+
+    /** Bytes on all connections by now. */
+    public long bulkBytes() {
+        return bulk.stream().mapToLong(CountedChannel::bytes).sum();
+    }
+
+    @Override
+    public int connections() {
+        return bulk.size();
+    }
+
+    @Override
+    public void transmit(int connection, PrimaryLink.BulkPiece piece) {
+        senders.get(connection).transmit(piece);
+    }
+
+    @Override
+    public void performed(List<CheckpointDigest> streams, Cookies.Performed cookie) {
+        control.send(MigrationFrames.performed(streams, cookie));
+    }
+
+    @Override
+    public void handOver(long generation) {
+        control.send(new LinkMessage.HandOver(generation));
+    }
+
+    @Override
+    public void cancel(String reason) {
+        closing = reason;
+        control.send(new LinkMessage.CancelMigration(LinkMessage.clip(reason)));
+    }
+
+    @Override
+    public void close() {
+        senders.forEach(BulkSender::expectEnd);
+        try {
+            control.close(closing);
+        } finally {
+            try {
+                for (CountedChannel channel : bulk) {
+                    channel.close();
+                }
+            } catch (IOException e) {
+                LOG.debug(
+                        "event=link-close peer={} reason=\"{}\"", peer.nodeName(), e.getMessage());
+            }
+            senders.forEach(sender -> sender.join(JOIN_NANOS));
+        }
+    }
+
+    /** Only MIGRATION knows whether the peer lives. */
+    private void bulkBroken(String reason) {
+        if (!control.awaitDown()) {
+            post.accept(
+                    new SourceEvent.SessionFailed(
+                            reason + " (node " + peer.nodeName() + " still answers)"));
+        }
+    }
+
+    private final class Listener implements ControlConnection.Listener {
+        @Override
+        public void message(LinkMessage message) {
+            try {
+                post.accept(MigrationFrames.ofDestination(message, peer.nodeName()));
+            } catch (ProtocolException e) {
+                violated(e.getMessage());
+            }
+        }
+
+        @Override
+        public void lost(String reason) {
+            post.accept(new SourceEvent.PeerLost(reason));
+        }
+
+        @Override
+        public void violated(String reason) {
+            post.accept(
+                    new SourceEvent.PeerViolated(
+                            "node " + peer.nodeName() + " broke the protocol: " + reason));
+        }
+    }
+}

@@ -1,0 +1,214 @@
+package holdfast.node.session;
+
+import holdfast.engine.migrate.Arrival;
+import holdfast.engine.migrate.DestinationEvent;
+import holdfast.engine.migrate.DestinationMachine;
+import holdfast.engine.migrate.DestinationObserver;
+import holdfast.engine.migrate.DestinationOutcome;
+import holdfast.engine.migrate.DestinationSession;
+import holdfast.engine.migrate.DestinationState;
+import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.port.Domain;
+import holdfast.engine.port.GuestMemory;
+import holdfast.node.link.MigrationAccepter;
+import holdfast.node.link.TcpDestinationLink;
+import holdfast.wire.link.LinkMessage;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.time.Duration;
+import java.util.Optional;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+
+/** A migration's destination on this node: owns the thread, the queue and the link. */
+public final class MigrationDestination {
+    private static final Logger LOG = LoggerFactory.getLogger(MigrationDestination.class);
+    private static final long IDLE_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    /** Hears what becomes of a migration, on its thread. */
+    public interface Listener {
+        void changed();
+
+        /** It is over; {@code domain} is there where it runs here. */
+        void finished(DestinationOutcome outcome, Optional<Domain> domain);
+
+        /** It broke an invariant of its own and stopped where it was. */
+        void broken(RuntimeException failure);
+    }
+
+    private final LinkMessage.OpenMigration opening;
+    private final String peerName;
+    private final String peerAddress;
+    private final FeaturePlan plan;
+    private final Arrival arrival;
+    private final Listener listener;
+    private final SessionQueue<DestinationEvent> queue =
+            new SessionQueue<>(
+                    new DestinationEvent.Failed(
+                            "more events than the session could handle in time"));
+    private final CountDownLatch over = new CountDownLatch(1);
+    private volatile DestinationState state = DestinationMachine.begin();
+    private volatile Optional<DestinationOutcome> outcome = Optional.empty();
+
+    public MigrationDestination(
+            LinkMessage.OpenMigration opening,
+            String peerName,
+            String peerAddress,
+            FeaturePlan plan,
+            Arrival arrival,
+            Listener listener) {
+        this.opening = opening;
+        this.peerName = peerName;
+        this.peerAddress = peerAddress;
+        this.plan = plan;
+        this.arrival = arrival;
+        this.listener = listener;
+    }
+
+    /** What the listener of links needs to begin. */
+    public MigrationAccepter.Decision.Accepted accepted(GuestMemory memory) {
+        return new MigrationAccepter.Decision.Accepted(
+                memory, queue::post, this::start, this::neverStarted);
+    }
+
+    private void start(TcpDestinationLink link) {
+        Thread.ofPlatform()
+                .name("migrate-destination-" + opening.domain())
+                .daemon()
+                .start(() -> run(link));
+    }
+
+    private void neverStarted(String reason) {
+        arrival.discard(reason, java.util.List.of());
+        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, java.util.List.of());
+        listener.finished(ended, Optional.empty());
+        outcome = Optional.of(ended);
+        over.countDown();
+    }
+
+    private void run(TcpDestinationLink link) {
+        LOG.info(
+                "event=migration-started role=destination domain={} migration={} generation={}"
+                        + " peer={} address={} connections={}",
+                opening.domain(),
+                opening.migration(),
+                opening.generation(),
+                peerName,
+                peerAddress,
+                opening.connections());
+        DestinationSession session =
+                new DestinationSession(
+                        new DestinationMachine(plan, opening.generation()),
+                        new DestinationSession.Ports(
+                                arrival, link, link.pages(), System::nanoTime, new Observer()));
+        try {
+            session.start();
+            while (!(session.state() instanceof DestinationState.Finished)) {
+                Optional<DestinationEvent> event = queue.take(IDLE_NANOS);
+                if (event.isPresent()) {
+                    session.handle(event.get());
+                }
+            }
+            DestinationOutcome ended = ((DestinationState.Finished) session.state()).outcome();
+            listener.finished(ended, session.domain());
+            outcome = Optional.of(ended);
+            over.countDown();
+        } catch (InterruptedException e) {
+            broken(link, new IllegalStateException("the session's thread was interrupted", e));
+        } catch (RuntimeException e) {
+            broken(link, e);
+        } catch (Error e) {
+            broken(link, new IllegalStateException("the session's thread failed: " + e, e));
+        }
+    }
+
+    private void broken(TcpDestinationLink link, RuntimeException failure) {
+        LOG.error(
+                "event=session-broken role=destination domain={} state={} next=\"find the domain's"
+                        + " owner with holdfast status on both nodes\"",
+                opening.domain(),
+                state,
+                failure);
+        try {
+            link.close();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+        }
+        listener.broken(failure);
+        over.countDown();
+    }
+
+    /** Something happened here. Never blocks. */
+    public void post(DestinationEvent event) {
+        queue.post(event);
+    }
+
+    public LinkMessage.OpenMigration opening() {
+        return opening;
+    }
+
+    public FeaturePlan plan() {
+        return plan;
+    }
+
+    public String peerName() {
+        return peerName;
+    }
+
+    public String peerAddress() {
+        return peerAddress;
+    }
+
+    public DestinationState state() {
+        return state;
+    }
+
+    public Optional<DestinationOutcome> outcome() {
+        return outcome;
+    }
+
+    /** Waits until the listener has heard of the end. */
+    public boolean awaitEnd(Duration limit) throws InterruptedException {
+        return over.await(limit.toNanos(), TimeUnit.NANOSECONDS);
+    }
+
+    private final class Observer implements DestinationObserver {
+        @Override
+        public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
+            state = to;
+            if (from.getClass() != to.getClass()) {
+                LOG.info(
+                        "event=state role=destination domain={} migration={} from={} to={}"
+                                + " cause={}",
+                        opening.domain(),
+                        opening.migration(),
+                        from.getClass().getSimpleName(),
+                        to.getClass().getSimpleName(),
+                        event.getClass().getSimpleName());
+                listener.changed();
+            }
+        }
+
+        @Override
+        public void finished(DestinationOutcome ended) {
+            LOG.info(
+                    "event=migration-ended role=destination domain={} migration={} outcome={}"
+                            + " reason=\"{}\"",
+                    opening.domain(),
+                    opening.migration(),
+                    ended.getClass().getSimpleName(),
+                    ended.reason());
+        }
+
+        @Override
+        public void trouble(String what, RuntimeException failure) {
+            LOG.warn(
+                    "event=ending-step-failed role=destination domain={} step=\"{}\"",
+                    opening.domain(),
+                    what,
+                    failure);
+        }
+    }
+}

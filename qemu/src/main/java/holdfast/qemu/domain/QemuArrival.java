@@ -1,0 +1,238 @@
+package holdfast.qemu.domain;
+
+import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.Accelerator;
+import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.QemuCommandLine;
+import holdfast.qemu.launch.QemuFiles;
+import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.memory.MappedMemory;
+import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.state.IncomingLoader;
+import holdfast.qemu.state.StateSplice;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeMap;
+
+/**
+ * A QEMU that waits for a migration: started stopped, its main memory written from here, its state
+ * loaded once. It holds its taps open but sends nothing until it runs, and its images are not
+ * locked before its state is loaded. One thread at a time.
+ */
+public final class QemuArrival implements AutoCloseable {
+    private static final Logger log = LoggerFactory.getLogger(QemuArrival.class);
+
+    private static final Duration COMMAND_LIMIT = Duration.ofSeconds(5);
+    private static final Duration LOAD_LIMIT = Duration.ofSeconds(20);
+    private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
+
+    /** Run states of a guest that has not run here yet. */
+    private static final Set<String> BEFORE_RUNNING = Set.of("paused", "prelaunch", "inmigrate");
+
+    private final QemuProcess process;
+    private final MappedMemory memory;
+    private final QmpClient qmp;
+    private final IncomingLoader loader;
+    private final QemuDomain domain;
+    private boolean handedOver;
+
+    private QemuArrival(
+            QemuProcess process,
+            MappedMemory memory,
+            QmpClient qmp,
+            IncomingLoader loader,
+            QemuDomain domain) {
+        this.process = process;
+        this.memory = memory;
+        this.qmp = qmp;
+        this.loader = loader;
+        this.domain = domain;
+    }
+
+    /**
+     * Starts a QEMU.
+     *
+     * @param spec the source's, with this host's taps, which must exist
+     * @param files its RAM file is {@code memory}'s
+     * @param memory zero-filled when it was made; owned from here on, also after a failure
+     * @param stateDirectory for device state and sockets, in a memory file system; made if absent
+     */
+    public static QemuArrival start(
+            DomainSpec spec,
+            QemuFiles files,
+            MappedMemory memory,
+            Accelerator accelerator,
+            Path stateDirectory,
+            Duration limit) {
+        QemuProcess process = null;
+        QmpClient qmp = null;
+        IncomingLoader loader = null;
+        try {
+            Files.createDirectories(stateDirectory);
+            process =
+                    QemuProcess.start(
+                            spec, files, accelerator, QemuCommandLine.Start.INCOMING, limit);
+            qmp = QmpClient.connect(files.qmp(), COMMAND_LIMIT);
+            QmpClient asked = qmp;
+            spec.foreign().ifPresent(line -> line.requireEqualDevices(RunningQemu.devices(asked)));
+            QemuDomain domain =
+                    QemuDomain.adopt(
+                            qmp, process.identity(), stateDirectory, java.util.Optional.of(memory));
+            loader = IncomingLoader.open(qmp, stateDirectory.resolve("incoming.sock"));
+            return new QemuArrival(process, memory, qmp, loader, domain);
+        } catch (IOException | RuntimeException e) {
+            RuntimeException reason =
+                    e instanceof RuntimeException known
+                            ? known
+                            : new HypervisorException(
+                                    "start QEMU", "cannot make " + stateDirectory, e);
+            QemuProcess started = process;
+            QmpClient connected = qmp;
+            IncomingLoader opened = loader;
+            attempt(reason, () -> opened.discard(), opened != null);
+            attempt(reason, () -> connected.close(), connected != null);
+            attempt(reason, () -> started.kill(KILL_LIMIT), started != null);
+            throw reason;
+        }
+    }
+
+    private static void attempt(RuntimeException reason, Runnable step, boolean needed) {
+        if (needed) {
+            try {
+                step.run();
+            } catch (RuntimeException e) {
+                reason.addSuppressed(e);
+            }
+        }
+    }
+
+    /** The waiting QEMU. */
+    public QemuProcess process() {
+        return process;
+    }
+
+    /** The waiting QEMU's monitor. */
+    public QmpClient qmp() {
+        return qmp;
+    }
+
+    /** What was found out about it; the domain that it becomes. */
+    public QemuDomain domain() {
+        return domain;
+    }
+
+    /** Gives QEMU what it can take before the guest is suspended elsewhere. */
+    public void offerBase(MemorySegment base) {
+        loader.offer(base);
+    }
+
+    /**
+     * Loads the device state; main memory must be complete. Images are opened for writing, and
+     * locked, by this.
+     *
+     * @throws HypervisorException with QEMU's words; it is of no use then
+     */
+    public void load(MemorySegment base, MemorySegment sections) {
+        loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+    }
+
+    /** What {@link #run} came to. */
+    public enum Run {
+        RUNS,
+        /** It does not, and did not for a moment; the process is ended. */
+        NEVER_RAN,
+        /** It may have run; the process is ended. */
+        MAY_HAVE_RUN
+    }
+
+    /** Lets the guest run. Returns with it running, or with its process ended: never in between. */
+    public Run run(List<String> problems) {
+        try {
+            qmp.execute("cont");
+            handedOver = true;
+            return Run.RUNS;
+        } catch (HypervisorException e) {
+            problems.add(e.getMessage());
+            String status = statusAfter();
+            if (status.equals("running")) {
+                handedOver = true;
+                return Run.RUNS;
+            }
+            try {
+                process.kill(KILL_LIMIT);
+            } catch (HypervisorException alsoFailed) {
+                problems.add(alsoFailed.getMessage());
+                return Run.MAY_HAVE_RUN;
+            }
+            return BEFORE_RUNNING.contains(status) ? Run.NEVER_RAN : Run.MAY_HAVE_RUN;
+        }
+    }
+
+    /** Commands are answered in order: this answer tells what the one before came to. */
+    private String statusAfter() {
+        try {
+            return domain.status();
+        } catch (HypervisorException e) {
+            return "gone";
+        }
+    }
+
+    /** After the guest runs: tells the network where it is, and frees what the arrival took. */
+    public void settle() {
+        for (Runnable step : List.<Runnable>of(domain::announce, loader::close)) {
+            try {
+                step.run();
+            } catch (RuntimeException e) {
+                log.warn("arrival={} step failed, the guest runs on", process.pid(), e);
+            }
+        }
+    }
+
+    /**
+     * The CPU's features as its guest sees them, by register: a guest that was started with other
+     * ones may use what is not there.
+     */
+    public static TreeMap<String, Long> cpuFeatures(QmpClient qmp) {
+        TreeMap<String, Long> words = new TreeMap<>();
+        String cpu = qmp.execute("query-cpus-fast").path(0).path("qom-path").asText();
+        qmp.execute("qom-get", java.util.Map.of("path", cpu, "property", "feature-words"))
+                .forEach(
+                        word ->
+                                words.put(
+                                        "cpuid."
+                                                + Long.toHexString(
+                                                        word.path("cpuid-input-eax").asLong())
+                                                + "."
+                                                + word.path("cpuid-input-ecx").asLong(0)
+                                                + "."
+                                                + word.path("cpuid-register").asText(),
+                                        word.path("features").asLong()));
+        return words;
+    }
+
+    /** Ends a QEMU that did not become the domain, and gives everything back. */
+    @Override
+    public void close() {
+        if (handedOver) {
+            return;
+        }
+        HypervisorException reason =
+                new HypervisorException("close arrival", "not everything could be given back");
+        attempt(reason, () -> process.kill(KILL_LIMIT), true);
+        attempt(reason, loader::discard, true);
+        attempt(reason, domain::close, true);
+        attempt(reason, memory::deleteFile, true);
+        if (reason.getSuppressed().length > 0) {
+            throw reason;
+        }
+    }
+}

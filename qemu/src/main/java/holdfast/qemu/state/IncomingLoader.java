@@ -1,0 +1,201 @@
+package holdfast.qemu.state;
+
+import holdfast.engine.HypervisorException;
+import holdfast.qemu.qmp.QmpClient;
+
+import java.io.IOException;
+import java.lang.foreign.MemorySegment;
+import java.net.StandardProtocolFamily;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SelectionKey;
+import java.nio.channels.Selector;
+import java.nio.channels.SocketChannel;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.Map;
+import java.util.Optional;
+
+/**
+ * Gives a QEMU that was started with {@code -incoming defer} its state, once. The RAM blocks
+ * outside main memory may go ahead while the guest still runs elsewhere: QEMU then waits for the
+ * rest.
+ *
+ * <pre>
+ *  ahead   "QEVM" u32:3  start("ram" blocks)  part(pages)*
+ *  later                                                    end(pages)  full(device)*  0x00
+ *  later, where the pages have changed        part(pages)*  end(pages)  full(device)*  0x00
+ * </pre>
+ *
+ * One thread.
+ */
+public final class IncomingLoader implements AutoCloseable {
+    private static final String COMMAND = "migrate-incoming";
+    private static final Duration OFFER_LIMIT = Duration.ofSeconds(5);
+
+    /** QEMU's own default. */
+    private static final int ANNOUNCEMENTS = 5;
+
+    private final QmpClient qmp;
+    private final Path socket;
+    private final SocketChannel channel;
+    private Optional<Offered> offered = Optional.empty();
+
+    /** What went ahead, and what it says. */
+    private record Offered(MemorySegment base, StateStream stream) {}
+
+    private IncomingLoader(QmpClient qmp, Path socket, SocketChannel channel) {
+        this.qmp = qmp;
+        this.socket = socket;
+        this.channel = channel;
+    }
+
+    /**
+     * Makes QEMU listen and connects to it.
+     *
+     * @param socket where QEMU shall listen; a leftover of this name is removed
+     */
+    public static IncomingLoader open(QmpClient qmp, Path socket) {
+        MigrationSettings.events(qmp, MigrationSettings.Switch.ON);
+        MigrationSettings.ignoreShared(qmp, MigrationSettings.Switch.ON);
+        // Nothing of this copy may be heard before it has the domain.
+        MigrationSettings.announcements(qmp, 0);
+        try (QmpClient.ExpectedEvent listens =
+                qmp.expect(
+                        "MIGRATION",
+                        event -> event.data().path("status").asText().equals("setup"))) {
+            Files.deleteIfExists(socket);
+            qmp.execute(COMMAND, Map.of("uri", "unix:" + socket));
+            listens.await(OFFER_LIMIT);
+            SocketChannel channel = SocketChannel.open(StandardProtocolFamily.UNIX);
+            try {
+                channel.connect(UnixDomainSocketAddress.of(socket));
+                channel.configureBlocking(false);
+                return new IncomingLoader(qmp, socket, channel);
+            } catch (IOException e) {
+                channel.close();
+                throw e;
+            }
+        } catch (IOException e) {
+            throw new HypervisorException(COMMAND, "cannot connect to " + socket, e);
+        }
+    }
+
+    /**
+     * Sends what is known of the base.
+     *
+     * @param base a stream up to its cut; must stay valid until {@link #load}
+     */
+    public void offer(MemorySegment base) {
+        if (offered.isPresent()) {
+            return;
+        }
+        StateStream stream = StateStream.parse(base);
+        write(base.asSlice(0, stream.endOffset()), deadline(OFFER_LIMIT));
+        offered = Optional.of(new Offered(base, stream));
+    }
+
+    /**
+     * Sends the rest and returns when QEMU has loaded it. The guest is stopped.
+     *
+     * @throws HypervisorException with QEMU's words if it does not take it; it is of no use then
+     */
+    public void load(StateSplice splice, Duration limit) {
+        long until = deadline(limit);
+        MemorySegment base = splice.base();
+        try (QmpClient.ExpectedEvent over =
+                qmp.expect("MIGRATION", event -> isOver(event.data().path("status").asText()))) {
+            write(base.asSlice(from(base)), until);
+            write(splice.sections().asSlice(StateStream.HEADER_BYTES), until);
+            channel.shutdownOutput();
+            String status = over.await(limit).data().path("status").asText();
+            if (!status.equals("completed")) {
+                throw new HypervisorException(COMMAND, status + ": " + reason());
+            }
+        } catch (IOException e) {
+            throw new HypervisorException(COMMAND, "cannot write to " + socket, e);
+        }
+    }
+
+    private long from(MemorySegment base) {
+        if (offered.isEmpty()) {
+            return 0;
+        }
+        StateStream before = offered.get().stream();
+        if (offered.get().base().mismatch(base) < 0) {
+            return before.endOffset();
+        }
+        StateStream stream = StateStream.parse(base);
+        if (!before.blocks().equals(stream.blocks())) {
+            throw new HypervisorException(
+                    COMMAND,
+                    "a device came or went during the migration: found RAM blocks "
+                            + stream.blocks()
+                            + " after "
+                            + before.blocks()
+                            + "; start it again");
+        }
+        return stream.pagesOffset();
+    }
+
+    private String reason() {
+        return qmp.closedBecause().isPresent()
+                ? qmp.closedBecause().get()
+                : qmp.execute("query-migrate").path("error-desc").asText("no reason");
+    }
+
+    private static boolean isOver(String status) {
+        return status.equals("completed") || status.equals("failed");
+    }
+
+    private static long deadline(Duration limit) {
+        return System.nanoTime() + limit.toNanos();
+    }
+
+    private void write(MemorySegment bytes, long until) {
+        ByteBuffer left = bytes.asByteBuffer();
+        try {
+            channel.write(left);
+            if (!left.hasRemaining()) {
+                return;
+            }
+            try (Selector selector = Selector.open()) {
+                channel.register(selector, SelectionKey.OP_WRITE);
+                while (left.hasRemaining()) {
+                    long millis = (until - System.nanoTime()) / 1_000_000;
+                    if (millis <= 0 || selector.select(millis) == 0) {
+                        throw new IOException("QEMU takes nothing");
+                    }
+                    selector.selectedKeys().clear();
+                    channel.write(left);
+                }
+            }
+        } catch (IOException e) {
+            throw new HypervisorException(
+                    COMMAND, "cannot write to " + socket + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** Puts QEMU's settings back; the guest may run. */
+    @Override
+    public void close() {
+        try {
+            if (qmp.closedBecause().isEmpty()) {
+                MigrationSettings.ignoreShared(qmp, MigrationSettings.Switch.OFF);
+                MigrationSettings.announcements(qmp, ANNOUNCEMENTS);
+            }
+        } finally {
+            discard();
+        }
+    }
+
+    /** Lets go without a word to QEMU, which is gone or about to be. */
+    public void discard() {
+        try (channel) {
+            Files.deleteIfExists(socket);
+        } catch (IOException e) {
+            throw new HypervisorException(COMMAND, "cannot remove " + socket, e);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+package holdfast.sim.migrate;
+
+/** What goes wrong in a simulated migration, once. */
+public enum MigrationFault {
+    /** Nothing. */
+    NONE,
+    /** The source's daemon is killed; its hypervisor stays as it is. */
+    SOURCE_DAEMON_DIES,
+    /** The source's hypervisor is killed. */
+    SOURCE_GUEST_DIES,
+    /** The source's host loses power. */
+    SOURCE_HOST_DIES,
+    /** The destination's daemon is killed; its hypervisor stays as it is. */
+    DESTINATION_DAEMON_DIES,
+    /** The destination's hypervisor is killed. */
+    DESTINATION_GUEST_DIES,
+    /** The destination's host loses power. */
+    DESTINATION_HOST_DIES,
+    /** Nothing passes any more on the connections that are open; both sides notice. */
+    LINK_BREAKS,
+    /** As {@link #LINK_BREAKS}, and no new connection is possible until an operator looks. */
+    NETWORK_BREAKS,
+    /** The operator cancels. */
+    CANCELLED,
+    /** The hypervisor on the destination refuses to run the guest, which certainly never ran. */
+    RUN_REFUSED,
+    /** The hypervisor dies while it is told to run the guest: nobody knows whether it did. */
+    RUN_UNKNOWN,
+    /** The source's guest cannot be resumed at the first attempt: its disk is still locked. */
+    RESUME_REFUSED_ONCE,
+    /** The device state cannot be saved. */
+    SAVE_FAILS,
+    /** A byte arrives damaged. */
+    BYTES_DAMAGED
+}

@@ -259,9 +259,9 @@ public final class Demo implements AutoCloseable {
     }
 
     /**
-     * A process that is killed is noticed by the end of its connections, whatever the deadline; over
-     * a longer time a busy machine may look dead for a moment, and without an arbiter both copies
-     * would run.
+     * A process that is killed is noticed by the end of its connections, whatever the deadline;
+     * over a longer time a busy machine may look dead for a moment, and without an arbiter both
+     * copies would run.
      */
     private int deadlineMillis() {
         return switch (options.ending) {

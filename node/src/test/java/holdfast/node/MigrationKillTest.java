@@ -38,8 +38,8 @@ class MigrationKillTest {
 
     private static final class Pair implements AutoCloseable {
         final TestHosts hosts = new TestHosts();
-        final Host a = new Host(hosts, "a");
-        final Host b = new Host(hosts, "b");
+        final TestDaemon a = new TestDaemon(hosts, "a");
+        final TestDaemon b = new TestDaemon(hosts, "b");
 
         Pair() throws Exception {
             a.start();

@@ -16,12 +16,13 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
+import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 
 /** Domains that become protected again by themselves. */
 @Tag("qemu")
-@Timeout(120)
+@Timeout(180)
 class ReprotectionTest {
     @Test
     void a_survivor_is_protected_by_the_old_primary_again_and_so_on() throws Exception {
@@ -61,9 +62,46 @@ class ReprotectionTest {
     }
 
     @Test
+    void disks_are_replicated_again_too_there_and_back_and_there() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon a = new TestDaemon(hosts, "a")) {
+            Node b = hosts.start("b");
+            a.start();
+            DiskGuest guest = DiskGuest.in(hosts, "g");
+            a.client().create(guest.source());
+            guest.awaitWrites();
+            a.client()
+                    .remus(
+                            TestHosts.staying("g", ArbiterKind.NONE, b.port()),
+                            ProgressListener.none());
+            guest.awaitWrites();
+
+            // The first copy still runs, muted, with its disk open, when its daemon comes back.
+            a.kill();
+            await(b, s -> s.role() == Role.SURVIVOR);
+            a.start();
+            DomainStatus onB = await(b, ReprotectionTest::isProtected);
+            guest.awaitWrites();
+
+            kill(onB.pid());
+            DomainStatus onA = await(a.client(), ReprotectionTest::isProtected);
+            assertThat(onA.protection().generation()).isEqualTo(2);
+            guest.awaitWrites();
+
+            kill(onA.pid());
+            DomainStatus last = await(b, ReprotectionTest::isProtected);
+            assertThat(last.protection().generation()).isEqualTo(3);
+            guest.awaitWrites();
+            b.unprotect("g");
+            b.destroy("g");
+            guest.requirePattern(Path.of(last.disks().getFirst().path()));
+        }
+    }
+
+    @Test
     void a_primary_that_lost_its_secondary_takes_another_allowed_node() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host b = new Host(hosts, "b")) {
+                TestDaemon b = new TestDaemon(hosts, "b")) {
             Node a = hosts.start("a");
             Node c = hosts.start("c");
             b.start();
@@ -84,7 +122,7 @@ class ReprotectionTest {
     void an_undecided_primary_goes_on_alone_by_unprotect_and_looks_until_the_second_unprotect()
             throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host b = new Host(hosts, "b")) {
+                TestDaemon b = new TestDaemon(hosts, "b")) {
             Node a = hosts.start("a");
             b.start();
             a.create(hosts.firmwareGuest("g"));
@@ -118,8 +156,8 @@ class ReprotectionTest {
     void a_lost_secondary_that_comes_back_is_taken_again_and_a_restarted_primary_goes_on_looking()
             throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a");
-                Host b = new Host(hosts, "b")) {
+                TestDaemon a = new TestDaemon(hosts, "a");
+                TestDaemon b = new TestDaemon(hosts, "b")) {
             a.start();
             b.start();
             a.client().create(hosts.firmwareGuest("g"));
@@ -142,7 +180,7 @@ class ReprotectionTest {
     @Test
     void a_stale_copy_of_a_killed_daemon_stands_down_and_holds_the_replica() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a")) {
+                TestDaemon a = new TestDaemon(hosts, "a")) {
             Node b = hosts.start("b");
             a.start();
             DomainStatus created = a.client().create(hosts.firmwareGuest("g"));
@@ -165,8 +203,8 @@ class ReprotectionTest {
     void a_stale_copy_that_cannot_ask_its_old_secondary_gives_way_to_a_newer_generation()
             throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a");
-                Host b = new Host(hosts, "b")) {
+                TestDaemon a = new TestDaemon(hosts, "a");
+                TestDaemon b = new TestDaemon(hosts, "b")) {
             Node c = hosts.start("c");
             a.start();
             b.start();
@@ -193,7 +231,7 @@ class ReprotectionTest {
     @Test
     void of_two_copies_that_run_neither_protects_the_other() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host a = new Host(hosts, "a")) {
+                TestDaemon a = new TestDaemon(hosts, "a")) {
             Node b = hosts.start("b");
             a.start();
             a.client().create(hosts.firmwareGuest("g"));
@@ -231,7 +269,7 @@ class ReprotectionTest {
     @Test
     void remus_while_it_looks_takes_the_new_node_at_once() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                Host b = new Host(hosts, "b")) {
+                TestDaemon b = new TestDaemon(hosts, "b")) {
             Node a = hosts.start("a");
             Node c = hosts.start("c");
             b.start();

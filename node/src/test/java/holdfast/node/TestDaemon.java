@@ -33,13 +33,15 @@ final class TestDaemon implements AutoCloseable {
                 stateDirectory: %s
                 ramDirectory: %s
                 replicaDirectory: %s
+                hooksDirectory: %s
                 """
                         .formatted(
                                 name,
                                 port,
                                 state,
                                 hosts.ram,
-                                hosts.directory.resolve(name + "-replicas")));
+                                hosts.directory.resolve(name + "-replicas"),
+                                hosts.directory.resolve("hooks")));
     }
 
     int port() {

@@ -147,7 +147,7 @@ public final class Demo implements AutoCloseable {
                                 false,
                                 RemusRequest.ArbiterKind.NONE,
                                 RemusRequest.HEARTBEAT_MILLIS_DEFAULT,
-                                RemusRequest.DEADLINE_MILLIS_DEFAULT,
+                                deadlineMillis(),
                                 null),
                         progress -> timeline.working(progress.text()));
         timeline.happened(
@@ -254,8 +254,20 @@ public final class Demo implements AutoCloseable {
                 secondFailoverMillis,
                 protection.tracker().kind(),
                 options.intervalMillis,
-                RemusRequest.DEADLINE_MILLIS_DEFAULT,
+                deadlineMillis(),
                 options.death.name().toLowerCase(Locale.ROOT));
+    }
+
+    /**
+     * A process that is killed is noticed by the end of its connections, whatever the deadline;
+     * over a longer time a busy machine may look dead for a moment, and without an arbiter both
+     * copies would run.
+     */
+    private int deadlineMillis() {
+        return switch (options.ending) {
+            case SURVIVED -> RemusRequest.DEADLINE_MILLIS_DEFAULT;
+            case PROTECTED_AGAIN, DIED_AGAIN -> 4 * RemusRequest.DEADLINE_MILLIS_DEFAULT;
+        };
     }
 
     private static double tenths(double millis) {

@@ -260,7 +260,7 @@ class NodeTest {
                             true,
                             ArbiterKind.OPERATOR,
                             50,
-                            500,
+                            TestHosts.DEADLINE_MILLIS,
                             tee.toString()),
                     ProgressListener.none());
             await(a, "g", s -> s.protection().epochsCommitted() >= 10);

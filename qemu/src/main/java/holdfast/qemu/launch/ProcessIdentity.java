@@ -20,7 +20,11 @@ import java.util.concurrent.locks.LockSupport;
 public record ProcessIdentity(long pid, long startTicks) {
     private static final long LOOK_NANOS = 500_000;
 
-    /** The process that has this number now; empty if none does, or only a dead one. */
+    /**
+     * The process that has this number now; empty if none does, or only a dead one. One whose first
+     * thread has ended is dead only when the others have, too: until then it has its memory, its
+     * files and their locks, and its network interfaces.
+     */
     public static Optional<ProcessIdentity> of(long pid) {
         String stat;
         try {
@@ -34,11 +38,12 @@ public record ProcessIdentity(long pid, long startTicks) {
             }
             throw new HypervisorException("find process", "cannot read /proc/" + pid + "/stat", e);
         }
-        // proc(5): the command name may hold spaces and parentheses; state is field 3, start time
-        // 22
+        // proc(5): the command name may hold spaces and parentheses; state is field 3, the number
+        // of threads 20, start time 22
         String[] fields = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
         char state = fields[0].charAt(0);
-        return state == 'Z' || state == 'X'
+        boolean threadsLeft = Integer.parseInt(fields[17]) > 1;
+        return (state == 'Z' || state == 'X') && !threadsLeft
                 ? Optional.empty()
                 : Optional.of(new ProcessIdentity(pid, Long.parseLong(fields[19])));
     }

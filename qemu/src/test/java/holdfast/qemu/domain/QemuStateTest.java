@@ -335,7 +335,10 @@ class QemuStateTest {
             command.addAll(List.of("-qmp", "unix:" + socket + ",server=on,wait=off"));
             Path pidFile = scratch.directory().resolve("q.pid");
             command.addAll(List.of("-daemonize", "-pidfile", pidFile.toString()));
-            assertThat(new ProcessBuilder(command).start().waitFor()).isZero();
+            Process launcher = new ProcessBuilder(command).redirectErrorStream(true).start();
+            String said =
+                    new String(launcher.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+            assertThat(launcher.waitFor()).as(said).isZero();
             ProcessIdentity qemu =
                     ProcessIdentity.of(Long.parseLong(Files.readString(pidFile).strip()))
                             .orElseThrow();

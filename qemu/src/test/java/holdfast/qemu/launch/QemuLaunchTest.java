@@ -11,7 +11,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
+import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
@@ -20,6 +22,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 
 @Tag("qemu")
 @Timeout(60)
@@ -88,6 +91,33 @@ class QemuLaunchTest {
                 // The machine may be busy: the median says what we add, the limit is generous.
                 assertThat(warm[warm.length / 2]).isLessThan(1_000_000);
             }
+        }
+    }
+
+    /** The first thread of a killed process often ends before the others. */
+    @Test
+    void a_killed_qemu_is_gone_with_all_its_threads_and_locks() throws Exception {
+        try (ScratchFiles scratch = ScratchFiles.create()) {
+            QemuFiles files = scratch.files("a");
+            for (int i = 0; i < 20; i++) {
+                QemuProcess process =
+                        QemuProcess.start(
+                                DomainSpec.of("threads", 32),
+                                files,
+                                Accelerator.TCG,
+                                QemuCommandLine.Start.PAUSED,
+                                LIMIT);
+                process.kill(LIMIT);
+                assertThat(threads(process.pid())).isLessThan(2);
+            }
+        }
+    }
+
+    private static int threads(long pid) throws IOException {
+        try (Stream<Path> tasks = Files.list(Path.of("/proc", Long.toString(pid), "task"))) {
+            return (int) tasks.count();
+        } catch (NoSuchFileException e) {
+            return 0;
         }
     }
 

@@ -3,7 +3,8 @@
 # while something writes the image, the answer is about no moment at all.
 #
 #   scripts/check-disk.sh file-system IMAGE       ext4: the journal and the list of orphans are dealt with as a mount does, then e2fsck -fn
-#   scripts/check-disk.sh redis IMAGE             the append-only file of hf.redis=disk, taken out of the ext4, by redis-check-aof
+#   scripts/check-disk.sh redis IMAGE [WRITES]    the append-only file of hf.redis=disk, taken out of the ext4, by redis-check-aof; with
+#                                                 WRITES: does it hold SET w:N N for every N from 1 to WRITES?
 #   scripts/check-disk.sh pattern IMAGE SLOTS     what hf.diskwriter wrote: is it all there up to one sequence, and nothing behind it?
 #
 # The last line of the output begins with "clean: " (exit status 0) or "not clean: " (1); 2: usage, 3: a tool is missing.
@@ -63,7 +64,24 @@ redis() {
   [ -s "$manifest" ] || { cat "$scratch/debugfs"; not_clean "no append-only file of Redis on $1"; }
   redis-check-aof "$manifest" 2>&1 || status=$?
   [ "$status" = 0 ] || not_clean "redis-check-aof ended with status $status"
+  [ $# = 1 ] || writes "$2"
   echo "clean: the append-only file of Redis on $1"
+}
+
+# $1: the number of writes. A command is a line with the number of its words, then length and word by turns.
+writes() {
+  local directory="$scratch/appendonlydir" missing
+  if [ "$(awk '$6 == "b" && $4 > 1' "$directory/appendonly.aof.manifest")" ]; then
+    not_clean "Redis has rewritten the append-only file, so that its writes cannot be counted any more"
+  fi
+  missing=$(tr -d '\r' <"$directory/$(awk '$6 == "i" { name = $2 } END { print name }' "$directory/appendonly.aof.manifest")" |
+    awk -v writes="$1" '
+      $0 == "SET" { at = NR }
+      at && NR == at + 2 { key = $0 }
+      at && NR == at + 4 && key == "w:" $0 && $0 + 0 >= 1 && $0 + 0 <= writes && !($0 in seen) { seen[$0]; found++ }
+      END { print writes - found }')
+  echo "writes missing in the append-only file: $missing of $1"
+  [ "$missing" = 0 ] || not_clean "$missing of $1 writes are missing in the append-only file"
 }
 
 [ $# -ge 2 ] || usage
@@ -74,6 +92,9 @@ take_copy "$2"
 case $1:$# in
   file-system:2) file_system "$2" ;;
   redis:2) redis "$2" ;;
+  redis:3)
+    [[ $3 =~ ^[0-9]+$ ]] || usage
+    redis "$2" "$3" ;;
   pattern:3)
     . "$here/jdk.sh"
     "$HOLDFAST_JAVA" "$here/DiskPattern.java" "$copy" "$3" ;;

@@ -5,6 +5,7 @@ import holdfast.cli.demo.DemoException;
 import holdfast.cli.demo.DemoResult;
 import holdfast.cli.demo.DemoRun;
 import holdfast.cli.demo.Ending;
+import holdfast.cli.demo.Storage;
 import holdfast.node.api.ApiException;
 
 import java.io.IOException;
@@ -94,6 +95,7 @@ final class FailoverBenchmark {
                                     WRITING_SECONDS,
                                     INTERVAL_MILLIS,
                                     BenchGuest.MEMORY_MIB,
+                                    Storage.MEMORY,
                                     death,
                                     Ending.SURVIVED,
                                     quiet));

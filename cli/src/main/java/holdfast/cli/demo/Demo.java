@@ -38,6 +38,7 @@ public final class Demo implements AutoCloseable {
      * @param seconds how long the client writes before the host dies
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
+     * @param storage where Redis keeps what it is told
      * @param death what becomes of host A
      * @param ending how far it goes
      */
@@ -47,11 +48,20 @@ public final class Demo implements AutoCloseable {
             int seconds,
             int intervalMillis,
             int memoryMib,
+            Storage storage,
             Death death,
             Ending ending) {
         /** For jobs in which no host dies. */
         public static Options of(Path command, Path guest, int memoryMib) {
-            return new Options(command, guest, 1, 25, memoryMib, Death.KILLED, Ending.SURVIVED);
+            return new Options(
+                    command,
+                    guest,
+                    1,
+                    25,
+                    memoryMib,
+                    Storage.MEMORY,
+                    Death.KILLED,
+                    Ending.SURVIVED);
         }
     }
 
@@ -61,6 +71,7 @@ public final class Demo implements AutoCloseable {
     private final Path ramDirectory;
     private final Lab lab;
     private final Map<Lab.Host, ApiClient> nodes = new TreeMap<>();
+    private final DemoDisk disk;
     private final List<Process> daemons = new CopyOnWriteArrayList<>();
 
     private Demo(Options options, Timeline timeline, Path directory, Path ramDirectory, Lab lab) {
@@ -69,6 +80,10 @@ public final class Demo implements AutoCloseable {
         this.directory = directory;
         this.ramDirectory = ramDirectory;
         this.lab = lab;
+        this.disk =
+                new DemoDisk(
+                        options.command.resolveSibling("../scripts/check-disk.sh").normalize(),
+                        timeline);
     }
 
     public static Demo open(Options options, Timeline timeline) {
@@ -125,7 +140,13 @@ public final class Demo implements AutoCloseable {
         ApiClient nodeA = nodes.get(Lab.Host.A);
         nodeA.create(new DomainSource(directory.resolve("redis.yaml").toString(), domainFile()));
         timeline.happened(
-                "the guest starts on A: a Debian kernel and Redis, " + options.memoryMib + " MiB");
+                "the guest starts on A: a Debian kernel and Redis, "
+                        + options.memoryMib
+                        + " MiB"
+                        + switch (options.storage) {
+                            case DISK -> ", every write forced to a disk";
+                            case MEMORY -> "";
+                        });
         try (Worker client = connectClient()) {
             timeline.happened("the client is connected and writes, one TCP connection");
             return job.apply(nodeA, client);
@@ -154,7 +175,10 @@ public final class Demo implements AutoCloseable {
                 "protected by B: a checkpoint every %d ms, dirty pages by %s"
                         .formatted(
                                 options.intervalMillis, isProtected.protection().tracker().kind()));
-        DomainStatus last = watch(nodeA, client);
+        watch(nodeA, client, TimeUnit.SECONDS.toMillis(options.seconds) / 2);
+        compareDisks(Lab.Host.A, Lab.Host.B);
+        DomainStatus last =
+                watch(nodeA, client, (TimeUnit.SECONDS.toMillis(options.seconds) + 1) / 2);
         return killAndMeasure(last, client);
     }
 
@@ -170,9 +194,9 @@ public final class Demo implements AutoCloseable {
         return timeline;
     }
 
-    /** The last status before the host dies. */
-    private DomainStatus watch(ApiClient nodeA, Worker client) {
-        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(options.seconds);
+    /** The last status of that time. */
+    private DomainStatus watch(ApiClient nodeA, Worker client, long millis) {
+        long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(millis);
         long nextReport = 0;
         DomainStatus status = nodeA.status(DOMAIN);
         String acked = "acked 0";
@@ -240,12 +264,16 @@ public final class Demo implements AutoCloseable {
                         ? "%s writes acknowledged, each read back from the survivor: %s lost"
                                 .formatted(result.get("acked"), result.get("lost"))
                         : "the connection did not survive: " + result.get("failure"));
+        checkDisk(Long.parseLong(result.get("acked")));
         return new DemoResult(
                 "remus",
                 protection.epochsCommitted(),
                 Long.parseLong(result.get("acked")),
                 Long.parseLong(result.get("lost")),
                 survived,
+                options.storage == Storage.DISK ? disk.blocksDiffering() : -1,
+                disk.fileSystemClean(),
+                disk.lostWrites(),
                 new DemoResult.Percentiles(
                         protection.pauseMicros().p50(), protection.pauseMicros().p99()),
                 new DemoResult.Median(protection.dirtyPages().p50()),
@@ -324,6 +352,7 @@ public final class Demo implements AutoCloseable {
         timeline.happened(
                 "B found A by itself: the domain is protected again, generation %d"
                         .formatted(status.protection().generation()));
+        compareDisks(Lab.Host.B, Lab.Host.A);
         return tenths(nanos / 1e6);
     }
 
@@ -354,6 +383,25 @@ public final class Demo implements AutoCloseable {
         return status;
     }
 
+    private void compareDisks(Lab.Host primary, Lab.Host secondary) {
+        switch (options.storage) {
+            case DISK -> disk.compare(primary, nodes.get(primary), secondary, nodes.get(secondary));
+            case MEMORY -> {}
+        }
+    }
+
+    private void checkDisk(long acked) {
+        Lab.Host survivor =
+                switch (options.ending) {
+                    case SURVIVED, PROTECTED_AGAIN -> Lab.Host.B;
+                    case DIED_AGAIN -> Lab.Host.A;
+                };
+        switch (options.storage) {
+            case DISK -> disk.check(survivor, nodes.get(survivor), acked);
+            case MEMORY -> {}
+        }
+    }
+
     private void awaitSurvivor(Lab.Host host) {
         ApiClient node = nodes.get(host);
         long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(20);
@@ -375,11 +423,12 @@ public final class Demo implements AutoCloseable {
                         "node-%s-%d.log"
                                 .formatted(host.name().toLowerCase(Locale.ROOT), daemons.size()));
         Path ram = ramDirectory.resolve(host.name().toLowerCase(Locale.ROOT));
+        Path replicas = directory.resolve("replicas-" + host.name().toLowerCase(Locale.ROOT));
         Path config = directory.resolve("node-" + host.name().toLowerCase(Locale.ROOT) + ".yaml");
         try {
             Files.createDirectories(state);
             Files.createDirectories(ram);
-            Files.writeString(config, nodeFile(host, ram));
+            Files.writeString(config, nodeFile(host, ram, replicas));
         } catch (IOException e) {
             throw new DemoException("no room for the node's files: " + e.getMessage(), e);
         }
@@ -419,17 +468,23 @@ public final class Demo implements AutoCloseable {
         nodes.put(host, client);
     }
 
+    /** Describes the domain, and makes the disk that it names. */
     private String domainFile() {
+        Path image = directory.resolve("images-a").resolve(DOMAIN + ".img");
+        if (options.storage == Storage.DISK) {
+            DemoDisk.create(image);
+        }
         return """
         name: %s
         memory: %dM
         boot:
           kernel: %s
           initrd: %s
-          commandLine: console=ttyS0 quiet panic=1 hf.ip=%s/24 hf.redis=on
+          commandLine: console=ttyS0 quiet panic=1 hf.ip=%s/24 %s
         nics:
           - tap: tap0
             bridge: %s
+        %s
         """
                 .formatted(
                         DOMAIN,
@@ -437,16 +492,25 @@ public final class Demo implements AutoCloseable {
                         options.guest.resolve("vmlinuz"),
                         options.guest.resolve("initrd.gz"),
                         Lab.GUEST_ADDRESS,
-                        Lab.BRIDGE);
+                        switch (options.storage) {
+                            case DISK -> "hf.data=vda hf.redis=disk";
+                            case MEMORY -> "hf.redis=on";
+                        },
+                        Lab.BRIDGE,
+                        switch (options.storage) {
+                            case DISK -> "disks: [" + image + "]";
+                            case MEMORY -> "";
+                        });
     }
 
-    private static String nodeFile(Lab.Host host, Path ram) {
+    private static String nodeFile(Lab.Host host, Path ram, Path replicas) {
         return """
         name: host%s
         listen: %s:%d
         ramDirectory: %s
+        replicaDirectory: %s
         """
-                .formatted(host, host.address(), RemusRequest.PORT_DEFAULT, ram);
+                .formatted(host, host.address(), RemusRequest.PORT_DEFAULT, ram, replicas);
     }
 
     private List<String> clientCommand() {

@@ -76,8 +76,14 @@ public final class DemoCommand implements Callable<Integer> {
     private boolean again;
 
     @Option(
+            names = "--no-disk",
+            description = "The guest has no disk, and Redis keeps all in memory; so in migrate.")
+    private boolean noDisk;
+
+    @Option(
             names = "--keep-logs",
-            description = "Keep the logs of both daemons and say where they are.")
+            description =
+                    "Keep the logs of both daemons, and the disks' images, and say where they are.")
     private boolean keepLogs;
 
     /** What is shown. */
@@ -115,6 +121,7 @@ public final class DemoCommand implements Callable<Integer> {
                                 seconds,
                                 intervalMillis,
                                 memoryMib,
+                                noDisk || job == Job.migrate ? Storage.MEMORY : Storage.DISK,
                                 silent ? Death.SILENT : Death.KILLED,
                                 ending()),
                         timeline);
@@ -195,7 +202,7 @@ public final class DemoCommand implements Callable<Integer> {
     }
 
     private static String summary(DemoResult result) {
-        return "%s %d checkpoints, guest stopped %.1f ms each (p99 %.1f ms), %d acknowledged writes, %d lost, back after %.0f ms%s."
+        return "%s %d checkpoints, guest stopped %.1f ms each (p99 %.1f ms), %d acknowledged writes, %d lost%s, back after %.0f ms%s."
                 .formatted(
                         result.good() ? "Nothing was lost:" : "Something was lost:",
                         result.epochsCommitted(),
@@ -203,6 +210,10 @@ public final class DemoCommand implements Callable<Integer> {
                         result.pauseMicros().p99() / 1000.0,
                         result.ackedWrites(),
                         result.lostAckedWrites(),
+                        result.fileSystemClean() == null
+                                ? ""
+                                : " in memory and %d on the disk"
+                                        .formatted(result.diskLostAckedWrites()),
                         result.failoverMillis(),
                         result.reprotectedMillis() < 0
                                 ? ""

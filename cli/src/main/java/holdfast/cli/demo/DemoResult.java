@@ -9,6 +9,13 @@ package holdfast.cli.demo;
  * @param lostAckedWrites of those, how many the survivor does not have; -1 when it could not be
  *     asked
  * @param connectionSurvived whether the one TCP connection carried all of it
+ * @param diskBlocksDiffering blocks of 4096 bytes in which the secondary's image was not the
+ *     primary's at a committed epoch, while the client's writes were under way: looked at under
+ *     each protection once, and added up; -1 without a disk
+ * @param fileSystemClean whether the file system check finds nothing on the survivor's image, and
+ *     redis-check-aof nothing in the append-only file on it; null without a disk
+ * @param diskLostAckedWrites as {@code lostAckedWrites}, in the append-only file on the survivor's
+ *     image; -1 without a disk, and when the file could not be read
  * @param pauseMicros how long checkpoints stopped the guest
  * @param dirtyPages pages of 4096 bytes per checkpoint
  * @param failoverMillis from SIGKILL, or from the port's going down, to the first byte that the
@@ -27,6 +34,9 @@ public record DemoResult(
         long ackedWrites,
         long lostAckedWrites,
         boolean connectionSurvived,
+        long diskBlocksDiffering,
+        Boolean fileSystemClean,
+        long diskLostAckedWrites,
         Percentiles pauseMicros,
         Median dirtyPages,
         double failoverMillis,
@@ -42,8 +52,13 @@ public record DemoResult(
     /** Pages. */
     public record Median(long p50) {}
 
-    /** Whether nothing acknowledged was lost and the connection survived. */
+    /** Whether nothing acknowledged was lost, also on the disk, and the connection survived. */
     public boolean good() {
-        return connectionSurvived && lostAckedWrites == 0 && ackedWrites > 0;
+        return connectionSurvived && lostAckedWrites == 0 && ackedWrites > 0 && diskGood();
+    }
+
+    private boolean diskGood() {
+        return fileSystemClean == null
+                || (fileSystemClean && diskBlocksDiffering == 0 && diskLostAckedWrites == 0);
     }
 }

@@ -21,6 +21,7 @@ public final class DemoRun implements AutoCloseable {
      * @param seconds how long the client writes before the host dies
      * @param intervalMillis the epoch
      * @param memoryMib of the guest
+     * @param storage where Redis keeps what it is told
      * @param death what becomes of the primary's host
      * @param ending how far it goes
      * @param progress gets the timeline
@@ -32,13 +33,21 @@ public final class DemoRun implements AutoCloseable {
             int seconds,
             int intervalMillis,
             int memoryMib,
+            Storage storage,
             Death death,
             Ending ending,
             PrintStream progress) {
         return new DemoRun(
                 Demo.open(
                         new Demo.Options(
-                                command, guest, seconds, intervalMillis, memoryMib, death, ending),
+                                command,
+                                guest,
+                                seconds,
+                                intervalMillis,
+                                memoryMib,
+                                storage,
+                                death,
+                                ending),
                         new Timeline(progress)));
     }
 

@@ -24,9 +24,6 @@ import java.util.stream.Stream;
  */
 final class TestHosts implements AutoCloseable {
     /** A process that dies is noticed at once; a machine that is busy is not to look dead. */
-    private static final int DEADLINE_MILLIS = 3000;
-
-    /** No test here is about silence: a busy machine must not look like it. */
     static final int DEADLINE_MILLIS = 5_000;
 
     final Path directory;

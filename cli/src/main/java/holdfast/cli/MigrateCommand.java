@@ -15,6 +15,7 @@ import picocli.CommandLine.Help;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -179,7 +180,7 @@ final class MigrateCommand extends NodeCommand {
         MigrateResult result;
         if (events) {
             result = holdfast.node().migrate(request, new EventLines());
-            say(ApiJson.write(Map.of("event", "result", "result", result)));
+            say(eventLine("result", result));
         } else {
             try (ProgressView view = new ProgressView(holdfast.surroundings)) {
                 result = holdfast.node().migrate(request, view);
@@ -187,6 +188,14 @@ final class MigrateCommand extends NodeCommand {
             answer(result, sentence(result));
         }
         return result.moved() ? 0 : 1;
+    }
+
+    /** Its kind comes first: people read these lines, too. */
+    private static String eventLine(String kind, Object value) {
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("event", kind);
+        line.put(kind, value);
+        return ApiJson.write(line);
     }
 
     private MigrateRequest request() {
@@ -261,9 +270,9 @@ final class MigrateCommand extends NodeCommand {
                     progress.migration() == null ? progress.stage() : progress.migration().phase();
             if (!now.equals(phase)) {
                 phase = now;
-                say(ApiJson.write(Map.of("event", "phase", "phase", now)));
+                say(eventLine("phase", now));
             }
-            say(ApiJson.write(Map.of("event", "progress", "progress", progress)));
+            say(eventLine("progress", progress));
         }
     }
 }

@@ -11,6 +11,7 @@ import picocli.CommandLine.Command;
         subcommands = {
             CodecCommand.class,
             DiskApplyCommand.class,
+            DiskCommand.class,
             NbdCommand.class,
             MigrateCommand.class,
             RemusCommand.class

@@ -574,6 +574,7 @@ public final class Node implements NodeApi, AutoCloseable {
                 LOG.warn("event=not-left domain={} reason=\"{}\"", domain.name(), e.getMessage());
             }
         }
+        secondaries.awaitEnded();
         timer.shutdownNow();
         try {
             listener.close();

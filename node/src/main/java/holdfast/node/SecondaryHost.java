@@ -303,6 +303,29 @@ final class SecondaryHost implements SessionAccepter {
         }
     }
 
+    /**
+     * Waits until what belonged to sessions that are over is given back, their files above all: a
+     * node that has stopped touches nothing any more.
+     */
+    void awaitEnded() {
+        long until = System.nanoTime() + DISMISS_LIMIT.toNanos();
+        try {
+            for (Replica replica : replicas.values()) {
+                Optional<RemusSecondary> over =
+                        replica.shell.filter(shell -> shell.outcome().isPresent());
+                if (over.isPresent()
+                        && !over.get().awaitEnd(Duration.ofNanos(until - System.nanoTime()))) {
+                    LOG.warn(
+                            "event=not-given-back domain={} session={}",
+                            replica.domain.name(),
+                            replica.entry.session());
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
     /** Discards the replica; the primary goes on unprotected. */
     void discard(HostedDomain domain, RemusSecondary session) {
         dismiss(

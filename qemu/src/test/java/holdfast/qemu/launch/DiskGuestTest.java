@@ -99,7 +99,7 @@ class DiskGuestTest {
         }
     }
 
-    /** Sets n to 1, 2, ...; each is acknowledged. */
+    /** Sets n and w:1, w:2, ... to 1, 2, ...; each is acknowledged. */
     private static void write(int port) throws IOException {
         try (Socket redis = new Socket(InetAddress.getLoopbackAddress(), port)) {
             redis.setSoTimeout((int) LIMIT.toMillis());
@@ -108,6 +108,8 @@ class DiskGuestTest {
                     new BufferedReader(new InputStreamReader(redis.getInputStream(), US_ASCII));
             for (int i = 1; i <= WRITES; i++) {
                 out.write(("SET n " + i + "\r\n").getBytes(US_ASCII));
+                assertThat(in.readLine()).isEqualTo("+OK");
+                out.write(("SET w:" + i + " " + i + "\r\n").getBytes(US_ASCII));
                 assertThat(in.readLine()).isEqualTo("+OK");
             }
         }
@@ -125,12 +127,16 @@ class DiskGuestTest {
     }
 
     private static String checked(String... arguments) throws Exception {
+        ShellCommand.Result result = check(arguments);
+        assertThat(result.status()).as(result.text()).isZero();
+        return result.text();
+    }
+
+    private static ShellCommand.Result check(String... arguments) throws Exception {
         Path script = Path.of("../scripts/check-disk.sh").toAbsolutePath().normalize();
         List<String> command = new ArrayList<>(List.of(script.toString()));
         command.addAll(List.of(arguments));
-        ShellCommand.Result result = ShellCommand.run(command, LIMIT);
-        assertThat(result.status()).as(result.text()).isZero();
-        return result.text();
+        return ShellCommand.run(command, LIMIT);
     }
 
     private static long lastSequence(String text) {
@@ -167,6 +173,11 @@ class DiskGuestTest {
 
             checked("file-system", data.toString());
             checked("redis", data.toString());
+            checked("redis", data.toString(), Integer.toString(WRITES));
+            ShellCommand.Result more =
+                    check("redis", data.toString(), Integer.toString(WRITES + 2));
+            assertThat(more.status()).isEqualTo(1);
+            assertThat(more.text()).contains("not clean: 2 of " + (WRITES + 2) + " writes");
             String verdict = checked("pattern", pattern.toString(), Integer.toString(SLOTS));
             long onDisk =
                     Long.parseLong(verdict.replaceAll("(?s).*clean: sequence (\\d+),.*", "$1"));

@@ -144,6 +144,51 @@ class MigrationTest {
         }
     }
 
+    @Test
+    void a_writable_disk_on_shared_storage_goes_with_its_lock_and_stays_after_a_rollback()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Path image = hosts.directory.resolve("disk.raw");
+            try (var file = new java.io.RandomAccessFile(image.toFile(), "rw")) {
+                file.setLength(16 << 20);
+            }
+            a.create(
+                    new holdfast.node.api.DomainSource(
+                            hosts.directory.resolve("g.yaml").toString(),
+                            """
+                            name: g
+                            memory: 64MiB
+                            accelerator: tcg
+                            disks: [{path: %s, format: raw}]
+                            """
+                                    .formatted(image)));
+            hook(hosts, "no", "exit 1");
+            MigrateResult stayed =
+                    a.migrate(
+                            to(b).withFeatures(List.of("hook:no"), List.of()),
+                            ProgressListener.none());
+            assertThat(stayed.outcome()).isEqualTo("stayed");
+            assertThat(a.status("g").state()).isEqualTo(State.RUNNING);
+
+            MigrateResult moved = a.migrate(to(b), ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            assertThat(moved.migration().features())
+                    .anySatisfy(
+                            feature -> {
+                                assertThat(feature.name()).isEqualTo("disk");
+                                assertThat(feature.detail()).contains("1 locked for writing");
+                            });
+            MigrateResult back = b.migrate(to(a), ProgressListener.none());
+            assertThat(back.outcome()).as(back.reason()).isEqualTo("moved");
+            assertThat(a.status("g").state()).isEqualTo(State.RUNNING);
+            try (var beside = Files.list(hosts.directory)) {
+                assertThat(beside.filter(f -> f.toString().contains(".holdfast-"))).isEmpty();
+            }
+        }
+    }
+
     private static void refused(Node node, MigrateRequest request, String words) {
         assertThatThrownBy(() -> node.migrate(request, ProgressListener.none()))
                 .isInstanceOf(ApiException.class)

@@ -68,7 +68,6 @@ final class MigrationDemo {
         Lab.Host from = Lab.Host.A;
         Lab.Host to = Lab.Host.B;
         long pause = Math.max(200, demo.options().seconds() * 1000L / migrations);
-        long begin = System.nanoTime();
         for (int i = 0; i < migrations; i++) {
             Demo.sleep(pause);
             ApiClient node = demo.node(from);
@@ -96,7 +95,7 @@ final class MigrationDemo {
             to = was;
         }
         Demo.sleep(pause);
-        client.tell("stop " + begin);
+        client.tell("stop");
         Map<String, String> end =
                 Demo.fields(client.await(line -> line.startsWith("result "), "the result", 60));
         double silence =

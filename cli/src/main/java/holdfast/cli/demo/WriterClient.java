@@ -104,8 +104,11 @@ final class WriterClient {
         }
         int lost = failure.isEmpty() ? countLost() : -1;
         List<Long> stricken = strickenAtNanos;
-        Gap gap = longestGap(stricken.isEmpty() ? Long.MIN_VALUE : stricken.getFirst());
-        Gap second = stricken.size() < 2 ? new Gap(0, 0) : longestGap(stricken.get(1));
+        Gap gap =
+                stricken.isEmpty()
+                        ? longestGap(Long.MIN_VALUE, Long.MAX_VALUE)
+                        : longestGapSoonAfter(stricken.getFirst());
+        Gap second = stricken.size() < 2 ? new Gap(0, 0) : longestGapSoonAfter(stricken.get(1));
         say(
                 "result acked=%d written=%d lost=%d gapStart=%d gapEnd=%d secondGapEnd=%d failure=%s"
                         .formatted(
@@ -198,7 +201,7 @@ final class WriterClient {
 
     /**
      * {@code stop NANOS...}: hosts were killed then. Anything else, and the end of input, only
-     * stops.
+     * stops: then the silence told is the longest of all.
      */
     private void stopAt(String command) {
         if (command != null && command.startsWith("stop ")) {
@@ -215,11 +218,16 @@ final class WriterClient {
      * Of the silences that ended after the host was killed, those that began soon: answers that
      * were on their way then still came in; later ones have other reasons.
      */
-    private Gap longestGap(long strickenNanos) {
+    private Gap longestGapSoonAfter(long strickenNanos) {
+        return longestGap(strickenNanos, strickenNanos + SOON_NANOS);
+    }
+
+    /** Of the silences that ended after {@code endedAfterNanos} and began before the other time. */
+    private Gap longestGap(long endedAfterNanos, long begunBeforeNanos) {
         Gap longest = new Gap(0, 0);
         for (int i = 1; i < acked; i++) {
-            if (ackedAtNanos[i] > strickenNanos
-                    && ackedAtNanos[i - 1] < strickenNanos + SOON_NANOS
+            if (ackedAtNanos[i] > endedAfterNanos
+                    && ackedAtNanos[i - 1] < begunBeforeNanos
                     && ackedAtNanos[i] - ackedAtNanos[i - 1]
                             > longest.endNanos - longest.startNanos) {
                 longest = new Gap(ackedAtNanos[i - 1], ackedAtNanos[i]);

@@ -7,6 +7,7 @@ import holdfast.node.nbd.NbdLimits;
 import holdfast.node.nbd.NbdServer;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.net.GuestStop;
 import holdfast.qemu.qmp.QmpClient;
 
 import org.slf4j.Logger;
@@ -91,6 +92,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
     }
 
     private final QmpClient qmp;
+    private final GuestStop stop;
     private final Path outOfBand;
     private final Path socket;
     private final DiskStream stream;
@@ -105,17 +107,20 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
 
     /**
      * @param qmp the monitor that also suspends the domain: see {@link DiskMirror#failure}
+     * @param stop how the guest is stopped when the mirrors are taken out
      * @param outOfBand for a QEMU that hangs
      * @param directory for the server's socket; short, accessible to QEMU
      * @param sources in the order of OPEN_SESSION
      */
     MirroredDisks(
             QmpClient qmp,
+            GuestStop stop,
             Path outOfBand,
             Path directory,
             List<Source> sources,
             DiskStream stream) {
         this.qmp = qmp;
+        this.stop = stop;
         this.outOfBand = outOfBand;
         this.socket = directory.resolve(SOCKET);
         this.stream = stream;
@@ -328,20 +333,33 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
         stream.discard();
         copying.ifPresent(MirroredDisks::join);
-        List<HypervisorException> troubles = new ArrayList<>();
-        for (Copy copy : copies) {
-            try {
-                copy.mirror.ifPresent(DiskMirror::close);
-            } catch (HypervisorException e) {
-                troubles.add(e);
+        List<ReplicationException> troubles = new ArrayList<>();
+        if (copies.stream().anyMatch(copy -> copy.mirror.isPresent())) {
+            // Between the guest's writes: a write-blocking job that was cancelled under them was
+            // seen to corrupt QEMU 7.2's heap, now and then.
+            attempt(stop::begin, troubles);
+            for (Copy copy : copies) {
+                attempt(() -> copy.mirror.ifPresent(DiskMirror::close), troubles);
             }
+            attempt(stop::end, troubles);
         }
         if (!troubles.isEmpty()) {
-            HypervisorException first = troubles.getFirst();
+            ReplicationException first = troubles.getFirst();
             troubles.stream().skip(1).forEach(first::addSuppressed);
             throw first;
         }
         server.ifPresent(MirroredDisks::close);
+    }
+
+    /** A domain that is gone is no failure. */
+    private void attempt(Runnable step, List<ReplicationException> troubles) {
+        try {
+            step.run();
+        } catch (ReplicationException e) {
+            if (qmp.closedBecause().isEmpty()) {
+                troubles.add(e);
+            }
+        }
     }
 
     private static void join(Thread thread) {

@@ -57,7 +57,8 @@ record QemuGuest(
 
     @Override
     public Forwarding forwardDisks(DiskStream stream) {
-        return new MirroredDisks(qemu.qmp(), outOfBand, socketDirectory, disks, stream);
+        return new MirroredDisks(
+                qemu.qmp(), operated.detaching(), outOfBand, socketDirectory, disks, stream);
     }
 
     @Override

@@ -342,7 +342,9 @@ final class Recovery {
                 view ->
                         view.with(Optional.of(body))
                                 .telling(
-                                        "the daemon died while this was the primary: asking "
+                                        "the daemon died while this was "
+                                                + doing(runtime.role())
+                                                + ": asking "
                                                 + runtime.peer()
                                                 + " whether it took over"));
         registry.add(domain);
@@ -436,10 +438,21 @@ final class Recovery {
         }
     }
 
+    private static String doing(DomainStatus.Role role) {
+        return role == DomainStatus.Role.MOVING ? "being moved" : "the primary";
+    }
+
     private static void tell(HostedDomain domain, String what, String peer) {
+        HostedDomain.View now = domain.view();
         String text =
-                "suspended: the daemon died while this was the primary, and "
+                "suspended in generation "
+                        + now.generation()
+                        + ": the daemon died while this was "
+                        + doing(now.role())
+                        + ", and "
                         + what
+                        + "; whoever took over has generation "
+                        + (now.generation() + 1)
                         + "; if it does not run on "
                         + peer
                         + ", `holdfast unprotect "

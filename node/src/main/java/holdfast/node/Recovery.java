@@ -12,6 +12,7 @@ import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
+import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.net.NicGate;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.ProtocolException;
@@ -195,6 +196,8 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
+        // One that was being started when the daemon died has its number in its own files only.
+        QemuProcess.find(place.files()).ifPresent(started -> started.kill(KILL_LIMIT));
         place.remove();
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.

@@ -67,15 +67,17 @@ public final class FrameProxy implements AutoCloseable {
     private final Map<Way, AtomicInteger> streamBytes =
             new ConcurrentHashMap<>(
                     Map.of(Way.THERE, new AtomicInteger(), Way.BACK, new AtomicInteger()));
-    private volatile Armed armed = new Armed(Optional.empty());
+    private volatile Armed armed = new Armed(List.of());
 
     private static final class Armed {
         final Optional<Place> place;
+        final List<Place> then;
         final CountDownLatch reached = new CountDownLatch(1);
         final CountDownLatch released = new CountDownLatch(1);
 
-        Armed(Optional<Place> place) {
-            this.place = place;
+        Armed(List<Place> places) {
+            this.place = places.stream().findFirst();
+            this.then = places.isEmpty() ? List.of() : places.subList(1, places.size());
         }
     }
 
@@ -89,12 +91,12 @@ public final class FrameProxy implements AutoCloseable {
         return server.getLocalPort();
     }
 
-    /** Forgets an earlier place. */
-    public void arm(Place place) {
+    /** Forgets earlier places; the second of these counts when the first was met, and so on. */
+    public void arm(Place... places) {
         Armed before = armed;
         seen.clear();
         streamBytes.values().forEach(bytes -> bytes.set(0));
-        armed = new Armed(Optional.of(place));
+        armed = new Armed(List.of(places));
         before.released.countDown();
     }
 
@@ -267,6 +269,9 @@ public final class FrameProxy implements AutoCloseable {
         }
 
         private void act(Armed now) throws IOException {
+            if (!now.then.isEmpty()) {
+                armed = new Armed(now.then);
+            }
             now.reached.countDown();
             switch (now.place.orElseThrow().act()) {
                 case HOLD -> {

@@ -60,7 +60,7 @@ class MigrationCableTest {
                                 End.A.here(),
                                 End.B.here())) {
             for (Moment moment : Moment.values()) {
-                if (ALL || moment == Moment.FINISH || moment == Moment.HANDED_OVER) {
+                if (ALL || moment == Moment.HANDED_OVER) {
                     millis.put(moment, cut(cable, pair, moment));
                     pair.clear();
                 }

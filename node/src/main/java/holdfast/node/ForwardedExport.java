@@ -100,6 +100,12 @@ final class ForwardedExport implements NbdExport {
     @Override
     public void trim(long offset, long lengthBytes, Durability durability) {}
 
+    /** It would cost a round trip within each {@code stop}. */
+    @Override
+    public boolean wantsFlush() {
+        return false;
+    }
+
     @Override
     public void flush() {}
 

@@ -97,6 +97,13 @@ public interface NbdExport {
      */
     void trim(long offset, long lengthBytes, Durability durability) throws IOException;
 
+    /**
+     * Whether clients need to flush: where not, they are told so and send none. Does not change.
+     */
+    default boolean wantsFlush() {
+        return true;
+    }
+
     /** Returns when all that was written before the call is on stable storage. */
     void flush() throws IOException;
 

@@ -5,6 +5,7 @@ import holdfast.engine.ReplicationException;
 import holdfast.node.link.DiskStream;
 import holdfast.node.nbd.NbdLimits;
 import holdfast.node.nbd.NbdServer;
+import holdfast.node.session.MigrationSource;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.net.GuestStop;
@@ -28,14 +29,14 @@ import java.util.function.Consumer;
 
 /**
  * The disks of a running QEMU, mirrored to an NBD server of this process that sends what comes in
- * to the secondary.
+ * to the secondary, or to a migration's destination.
  *
  * <pre>
  *  guest ─► QEMU's mirror ─► NbdServer, one export a disk ─► ForwardedExport ─► DiskStream ─► secondary
  *                └► own image
  * </pre>
  */
-final class MirroredDisks implements ProtectedGuest.Forwarding {
+final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.Disks {
     private static final Logger LOG = LoggerFactory.getLogger(MirroredDisks.class);
 
     private static final String SOCKET = "disks.sock";
@@ -318,6 +319,23 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
             return all;
         } finally {
             lock.unlock();
+        }
+    }
+
+    /** Where it fails {@link #close} takes out what is left. */
+    @Override
+    public void detach() {
+        for (Copy copy : copies) {
+            Optional<DiskMirror> mirror = copy.mirror;
+            if (mirror.isPresent()) {
+                mirror.get().close();
+                lock.lock();
+                try {
+                    copy.mirror = Optional.empty();
+                } finally {
+                    lock.unlock();
+                }
+            }
         }
     }
 

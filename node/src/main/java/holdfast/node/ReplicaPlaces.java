@@ -26,6 +26,23 @@ final class ReplicaPlaces {
      */
     static DomainSpec onThisNode(
             DomainSpec spec, List<LinkMessage.DiskSize> replicated, Optional<Path> directory) {
+        for (int i = 0; i < spec.disks().size(); i++) {
+            int index = i;
+            if (spec.disks().get(i).access() == DomainSpec.Access.READ_WRITE
+                    && replicated.stream().noneMatch(size -> size.index() == index)) {
+                throw ApiException.badRequest(
+                        "the session does not replicate disk "
+                                + i
+                                + ", which the guest may write; run the same release on both"
+                                + " nodes");
+            }
+        }
+        return copied(spec, replicated, directory);
+    }
+
+    /** As {@link #onThisNode}, where the other disks are the source's own. */
+    static DomainSpec copied(
+            DomainSpec spec, List<LinkMessage.DiskSize> replicated, Optional<Path> directory) {
         List<DomainSpec.Disk> disks = new ArrayList<>(spec.disks());
         for (LinkMessage.DiskSize size : replicated) {
             if (size.index() >= disks.size()
@@ -49,17 +66,6 @@ final class ReplicaPlaces {
                             OptionalLong.of(size.bytes()),
                             Optional.of(wayBack(disk)),
                             Optional.empty()));
-        }
-        for (int i = 0; i < disks.size(); i++) {
-            int index = i;
-            if (disks.get(i).access() == DomainSpec.Access.READ_WRITE
-                    && replicated.stream().noneMatch(size -> size.index() == index)) {
-                throw ApiException.badRequest(
-                        "the session does not replicate disk "
-                                + i
-                                + ", which the guest may write; run the same release on both"
-                                + " nodes");
-            }
         }
         return spec.withDisks(disks);
     }
@@ -88,8 +94,13 @@ final class ReplicaPlaces {
             images.add(
                     new ReplicaImages.Image(spec.disks().get(size.index()).path(), size.bytes()));
         }
-        directory.ifPresent(d -> make(d.resolve(spec.name())));
+        makeDirectory(spec, directory);
         return images;
+    }
+
+    /** The directory of a domain's images below {@code directory}, if there is one. */
+    static void makeDirectory(DomainSpec spec, Optional<Path> directory) {
+        directory.ifPresent(d -> make(d.resolve(spec.name())));
     }
 
     private static void make(Path directory) {

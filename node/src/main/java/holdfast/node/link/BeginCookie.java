@@ -15,6 +15,7 @@ import java.util.Map;
  * @param features in the order they are brought up
  * @param probes files that the source made beside the disks' images: who sees them has the same
  *     storage
+ * @param storage what it says of its disks; null where it cannot send any
  */
 public record BeginCookie(
         int version,
@@ -22,7 +23,38 @@ public record BeginCookie(
         String description,
         Map<String, Long> cpuFeatures,
         List<Feature> features,
-        List<String> probes) {
+        List<String> probes,
+        Storage storage) {
+    /**
+     * @param wish what the operator wants
+     * @param disks that the guest may write
+     */
+    public record Storage(Wish wish, List<Disk> disks) {
+        public Storage {
+            disks = disks == null ? List.of() : List.copyOf(disks);
+        }
+    }
+
+    /** What becomes of disks that the guest may write. */
+    public enum Wish {
+        /** Those that the destination does not share are copied. */
+        AUTO,
+        /** All must be shared. */
+        SHARED,
+        /** All are copied. */
+        COPY
+    }
+
+    /**
+     * @param disk index of the domain's disk
+     * @param bytes what the guest sees of it
+     * @param allocatedBytes what the image takes
+     * @param name of the image's file, beyond symbolic links
+     * @param probe name of a file beside it, which holds the migration's id; empty for a block
+     *     device
+     */
+    public record Disk(int disk, long bytes, long allocatedBytes, String name, String probe) {}
+
     public BeginCookie {
         cpuFeatures = cpuFeatures == null ? Map.of() : Map.copyOf(cpuFeatures);
         features = features == null ? List.of() : List.copyOf(features);

@@ -175,9 +175,18 @@ public final class DiskMirror implements AutoCloseable {
 
     /** The size of a block node's content. */
     public static long sizeBytes(QmpClient qmp, String node) {
+        return image(qmp, node).path("virtual-size").asLong();
+    }
+
+    /** What a block node's image takes of its storage; 0 where that cannot be said. */
+    public static long allocatedBytes(QmpClient qmp, String node) {
+        return image(qmp, node).path("actual-size").asLong();
+    }
+
+    private static JsonNode image(QmpClient qmp, String node) {
         for (JsonNode found : qmp.execute("query-named-block-nodes", Map.of("flat", true))) {
             if (found.path("node-name").asText().equals(node)) {
-                return found.path("image").path("virtual-size").asLong();
+                return found.path("image");
             }
         }
         throw new HypervisorException("query-named-block-nodes", "there is no node " + node);

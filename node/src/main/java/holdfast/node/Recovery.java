@@ -43,6 +43,9 @@ final class Recovery {
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final long ASK_AGAIN_SECONDS = 5;
 
+    /** Whatever ran before the host was started anew: the kernel's own number is nobody's. */
+    private static final ProcessIdentity NO_PROCESS = new ProcessIdentity(0, 0);
+
     private final Registry registry;
     private final Reprotector reprotector;
     private final ScheduledExecutorService timer;
@@ -54,13 +57,14 @@ final class Recovery {
     }
 
     void run() {
+        boolean hostRestarted = registry.state().hostRestarted();
         DomainStore.Contents<DomainSpec> contents = registry.store().load();
         for (DomainStore.Damage damage : contents.damages()) {
             LOG.error("event=store-damaged text=\"{}\"", damage.text());
         }
         for (DomainStore.Stored<DomainSpec> stored : contents.domains()) {
             try {
-                meet(stored);
+                meet(stored, hostRestarted);
             } catch (HypervisorException | UncheckedIOException e) {
                 LOG.error(
                         "event=not-met domain={} reason=\"{}\" next=\"its QEMU, if it runs, can be"
@@ -73,14 +77,17 @@ final class Recovery {
         ReplicaRecovery.redoAll(registry.journals());
     }
 
-    private void meet(DomainStore.Stored<DomainSpec> stored) {
+    private void meet(DomainStore.Stored<DomainSpec> stored, boolean hostRestarted) {
         if (stored.runtime().isEmpty()) {
             registry.store().remove(stored.name());
             return;
         }
         DomainRuntime runtime = stored.runtime().get();
         DomainPlace place = place(runtime);
-        ProcessIdentity process = new ProcessIdentity(runtime.pid(), runtime.pidStartTicks());
+        ProcessIdentity process =
+                hostRestarted
+                        ? NO_PROCESS
+                        : new ProcessIdentity(runtime.pid(), runtime.pidStartTicks());
         if (runtime.role() == DomainStatus.Role.SECONDARY) {
             meetReplica(stored, runtime, process, place);
             return;
@@ -96,7 +103,12 @@ final class Recovery {
             domain.replace(
                     view ->
                             view.with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
-                                    .telling("its process ended while the daemon was away"));
+                                    .telling(
+                                            hostRestarted
+                                                    ? "it ended with its host, which was started"
+                                                            + " anew"
+                                                    : "its process ended while the daemon was"
+                                                            + " away"));
             registry.add(domain);
             return;
         }

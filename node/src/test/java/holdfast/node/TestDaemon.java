@@ -8,6 +8,8 @@ import java.io.IOException;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /** A host with a daemon that can be killed. */
@@ -16,9 +18,21 @@ final class TestDaemon implements AutoCloseable {
     private final String name;
     private final int port;
     private final Path state;
+    private List<String> inside = List.of();
     private Process daemon;
 
     TestDaemon(TestHosts hosts, String name) throws IOException {
+        this(
+                hosts,
+                name,
+                "127.0.0.1",
+                "replicaDirectory: " + hosts.directory.resolve(name + "-replicas"));
+    }
+
+    /**
+     * @param line of its settings
+     */
+    TestDaemon(TestHosts hosts, String name, String listen, String line) throws IOException {
         this.hosts = hosts;
         this.name = name;
         this.state = hosts.directory.resolve(name);
@@ -29,19 +43,20 @@ final class TestDaemon implements AutoCloseable {
                 hosts.directory.resolve(name + "-node.yaml"),
                 """
                 name: %s
-                listen: 127.0.0.1:%d
+                listen: %s:%d
                 stateDirectory: %s
                 ramDirectory: %s
-                replicaDirectory: %s
                 hooksDirectory: %s
+                %s
                 """
                         .formatted(
                                 name,
+                                listen,
                                 port,
                                 state,
                                 hosts.ram,
-                                hosts.directory.resolve(name + "-replicas"),
-                                hosts.directory.resolve("hooks")));
+                                hosts.directory.resolve("hooks"),
+                                line));
     }
 
     int port() {
@@ -53,15 +68,26 @@ final class TestDaemon implements AutoCloseable {
     }
 
     void start() throws Exception {
+        start(List.of());
+    }
+
+    /**
+     * @param where the front of a command that runs the rest where the host is
+     */
+    void start(List<String> where) throws Exception {
+        inside = where;
+        List<String> command = new ArrayList<>(where);
+        command.addAll(
+                List.of(
+                        ProcessHandle.current().info().command().orElseThrow(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "-XX:TieredStopAtLevel=1",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "holdfast.node.Daemon",
+                        hosts.directory.resolve(name + "-node.yaml").toString()));
         daemon =
-                new ProcessBuilder(
-                                ProcessHandle.current().info().command().orElseThrow(),
-                                "--enable-native-access=ALL-UNNAMED",
-                                "-XX:TieredStopAtLevel=1",
-                                "-cp",
-                                System.getProperty("java.class.path"),
-                                "holdfast.node.Daemon",
-                                hosts.directory.resolve(name + "-node.yaml").toString())
+                new ProcessBuilder(command)
                         .redirectOutput(ProcessBuilder.Redirect.INHERIT)
                         .redirectError(ProcessBuilder.Redirect.INHERIT)
                         .start();
@@ -90,7 +116,7 @@ final class TestDaemon implements AutoCloseable {
         }
         try {
             if (!daemon.isAlive()) {
-                start();
+                start(inside);
             }
             for (DomainStatus domain : client().list()) {
                 client().destroy(domain.name());

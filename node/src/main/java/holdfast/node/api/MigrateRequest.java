@@ -15,7 +15,7 @@ import java.util.List;
  * @param bestEffort features that should be
  * @param downtimeMillis what is left of memory shall travel within this time, 1 to 60,000
  * @param roundsMax rounds while the guest runs, 1 to 1,000
- * @param bandwidthMibPerSecond the bound for pages, 0 for none
+ * @param bandwidthMibPerSecond the bound for pages and disks, 0 for none
  * @param autoConverge whether a guest that writes too fast is slowed down
  * @param connections for pages, 1 to 16
  * @param timeoutSeconds for the rounds, 0 for none

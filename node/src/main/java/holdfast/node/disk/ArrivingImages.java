@@ -173,7 +173,13 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
     @Override
     public void boundary(long epoch) {
         awaitRoom();
+        long begun = System.nanoTime();
         force();
+        LOG.info(
+                "event=images-forced images={} boundary={} micros={}",
+                opened.images().size(),
+                epoch,
+                TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - begun));
     }
 
     private void force() {

@@ -30,7 +30,16 @@ public final class TcpSourceLink implements SourceLink {
     private static final long DISK_STALL_NANOS = TimeUnit.SECONDS.toNanos(5);
 
     /** What is in it when the guest is suspended travels in its pause. */
-    private static final int DISK_RING_BYTES = 8 << 20;
+    private static final int DISK_RING_BYTES_MAX = 8 << 20;
+
+    private static final int DISK_RING_BYTES_MIN = 1 << 20;
+
+    /** Where the operator bounds the link it holds no more than leaves in a quarter second. */
+    private static int ringBytes(long bytesPerSecond) {
+        return bytesPerSecond == 0
+                ? DISK_RING_BYTES_MAX
+                : Math.clamp(bytesPerSecond / 4, DISK_RING_BYTES_MIN, DISK_RING_BYTES_MAX);
+    }
 
     private final LinkMessage.Welcome peer;
     private final Consumer<SourceEvent> post;
@@ -46,7 +55,7 @@ public final class TcpSourceLink implements SourceLink {
      *
      * @param post hears what the destination says and what becomes of it; must not block; may be
      *     called before this method returns
-     * @param bytesPerSecond the bound for all pages together; 0: none
+     * @param bytesPerSecond the bound for pages and disks together; 0: none
      * @throws LinkRefusedException if the other node says no
      * @throws IOException if it cannot be reached
      * @throws ProtocolException if what answers is no node
@@ -91,7 +100,7 @@ public final class TcpSourceLink implements SourceLink {
                             accepted.copies(),
                             disk,
                             migration,
-                            new Pace(bytesPerSecond),
+                            bytesPerSecond,
                             post);
             link.control.start();
             link.senders.forEach(BulkSender::start);
@@ -139,12 +148,13 @@ public final class TcpSourceLink implements SourceLink {
             List<AcceptCookie.Copy> copies,
             Optional<SocketChannel> disk,
             LinkMessage.OpenMigration migration,
-            Pace pace,
+            long bytesPerSecond,
             Consumer<SourceEvent> post)
             throws IOException {
         this.peer = control.peer();
         this.post = post;
         this.copies = copies;
+        Pace pace = new Pace(bytesPerSecond);
         this.disks =
                 disk.map(
                         channel ->
@@ -153,7 +163,7 @@ public final class TcpSourceLink implements SourceLink {
                                         peer.nodeName(),
                                         DISK_STALL_NANOS,
                                         this::diskBroken,
-                                        DISK_RING_BYTES));
+                                        ringBytes(bytesPerSecond)));
         for (SocketChannel channel : channels) {
             bulk.add(new CountedChannel(pace.over(channel)));
             senders.add(new BulkSender(peer.nodeName(), this::bulkBroken));

@@ -88,7 +88,7 @@ public final class MigrationSource {
 
     /**
      * @param opening what the destination is asked for
-     * @param bytesPerSecond the bound for pages; 0: none
+     * @param bytesPerSecond the bound for pages and disks; 0: none
      * @param finishLimit for the destination's features
      * @param orderedNanos when the operator gave the order, on the clock of {@link
      *     System#nanoTime()}

@@ -210,7 +210,21 @@ public final class DiskMirror implements AutoCloseable {
         events.close();
     }
 
+    /**
+     * Ends the job and leaves the rest to {@link #close}: for the moments in which a guest that
+     * stands still is waited for. Only while it does; what it wrote before has reached the export.
+     */
+    public void end() {
+        closing = true;
+        endJob(qmp, Optional.of(outOfBand), JOB + index, TARGET + index);
+    }
+
     private static void remove(QmpClient qmp, Optional<Path> outOfBand, String job, String target) {
+        endJob(qmp, outOfBand, job, target);
+        removeTarget(qmp, target);
+    }
+
+    private static void endJob(QmpClient qmp, Optional<Path> outOfBand, String job, String target) {
         try (QmpClient.ExpectedEvent gone =
                 qmp.expect(
                         "JOB_STATUS_CHANGE",
@@ -223,7 +237,6 @@ public final class DiskMirror implements AutoCloseable {
                             "block-job-cancel",
                             Map.of("device", job, "force", true),
                             QmpClient.COMMAND_LIMIT))) {
-                removeTarget(qmp, target);
                 return;
             }
             try {
@@ -236,7 +249,6 @@ public final class DiskMirror implements AutoCloseable {
                 gone.await(END_LIMIT);
             }
         }
-        removeTarget(qmp, target);
     }
 
     /** Whether the job was not there any more. */

@@ -122,6 +122,7 @@ final class MigrationHost {
                     "the destination's release cannot copy disks; run the same release on both"
                             + " nodes, or leave --storage copy out");
         }
+        requireAsked(probes, copies);
         return stream.map(
                 to ->
                         new MirroredDisks(
@@ -139,6 +140,20 @@ final class MigrationHost {
                                                                 copy.bytes()))
                                         .toList(),
                                 to));
+    }
+
+    private static void requireAsked(StorageProbes probes, List<AcceptCookie.Copy> copies) {
+        for (AcceptCookie.Copy copy : copies) {
+            boolean known =
+                    probes.disks().stream()
+                            .anyMatch(d -> d.disk() == copy.disk() && d.bytes() == copy.bytes());
+            if (!known || copies.stream().filter(c -> c.disk() == copy.disk()).count() > 1) {
+                throw new HypervisorException(
+                        "migrate",
+                        "the destination asks for disk %d of %d bytes, which it was not offered"
+                                .formatted(copy.disk(), copy.bytes()));
+            }
+        }
     }
 
     /** The destination cannot see it either, and an older one would not ask. */

@@ -6,8 +6,10 @@ import holdfast.qemu.launch.DomainSpec;
 import holdfast.wire.link.LinkMessage;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -106,6 +108,10 @@ final class ReplicaPlaces {
     private static void make(Path directory) {
         try {
             Files.createDirectories(directory);
+            try (FileChannel above =
+                    FileChannel.open(directory.getParent(), StandardOpenOption.READ)) {
+                above.force(true);
+            }
         } catch (IOException e) {
             throw ApiException.failed(
                     "the replica directory " + directory + " cannot be made: " + e.getMessage(), e);

@@ -59,6 +59,10 @@ final class ImageOpening {
             for (int i = 0; i < disks.size(); i++) {
                 empty(opening.opened.get(i), disks.get(i));
             }
+            for (Path path : opening.made) {
+                // An image that is lost by name is lost, whatever of it was forced.
+                files.forceDirectory(path.getParent());
+            }
             return new Opened(opening.opened, opening.made);
         } catch (IOException e) {
             opening.undo();

@@ -1,6 +1,7 @@
 package holdfast.node.link;
 
 import java.util.List;
+import java.util.Objects;
 
 /**
  * Begin, answered: what the destination does not share with the source.
@@ -18,5 +19,9 @@ public record AcceptCookie(int version, List<Copy> copies) {
      * @param bytes what the guest sees of it
      * @param path of the image that is filled
      */
-    public record Copy(int disk, long bytes, String path) {}
+    public record Copy(int disk, long bytes, String path) {
+        public Copy {
+            Objects.requireNonNull(path, "copies.path");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 package holdfast.node.link;
 
 import holdfast.engine.migrate.Feature;
+import holdfast.wire.link.LinkMessage;
 
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * Begin: what a source has and wants.
@@ -31,7 +33,11 @@ public record BeginCookie(
      */
     public record Storage(Wish wish, List<Disk> disks) {
         public Storage {
+            Objects.requireNonNull(wish, "storage.wish");
             disks = disks == null ? List.of() : List.copyOf(disks);
+            if (disks.stream().map(Disk::disk).distinct().count() != disks.size()) {
+                throw new IllegalArgumentException("storage.disks: one of them twice");
+            }
         }
     }
 
@@ -53,7 +59,21 @@ public record BeginCookie(
      * @param probe name of a file beside it, which holds the migration's id; empty for a block
      *     device
      */
-    public record Disk(int disk, long bytes, long allocatedBytes, String name, String probe) {}
+    public record Disk(int disk, long bytes, long allocatedBytes, String name, String probe) {
+        public Disk {
+            Objects.requireNonNull(name, "storage.disks.name");
+            Objects.requireNonNull(probe, "storage.disks.probe");
+            if (disk < 0
+                    || disk > 0xFFFF
+                    || bytes < 1
+                    || bytes > LinkMessage.DISK_BYTES_MAX
+                    || allocatedBytes < 0) {
+                throw new IllegalArgumentException(
+                        "storage.disks: disk %d of %d bytes, %d allocated"
+                                .formatted(disk, bytes, allocatedBytes));
+            }
+        }
+    }
 
     public BeginCookie {
         cpuFeatures = cpuFeatures == null ? Map.of() : Map.copyOf(cpuFeatures);

@@ -41,10 +41,10 @@ final class ApartHosts implements AutoCloseable {
                             "ip link set lo up; ip addr add %s/%d dev cable; ip link set cable up"
                                     .formatted(place == placeA ? A : B, PREFIX_BITS)));
         }
-        a = new TestDaemon(hosts, "a", "0.0.0.0", "");
-        b = new TestDaemon(hosts, "b", "0.0.0.0", "");
-        startA();
-        startB();
+        a = new TestDaemon(hosts, "a", site(placeA), "");
+        b = new TestDaemon(hosts, "b", site(placeB), "");
+        a.start();
+        b.start();
     }
 
     /** Holds a host's namespaces for as long as it lives: daemons come and go. */
@@ -74,12 +74,8 @@ final class ApartHosts implements AutoCloseable {
         return hosts.directory.resolve(name + "-images");
     }
 
-    void startA() throws Exception {
-        a.start(enter(placeA));
-    }
-
-    void startB() throws Exception {
-        b.start(enter(placeB));
+    private TestDaemon.Site site(Process place) {
+        return new TestDaemon.Site("0.0.0.0", enter(place), hosts.ram, "");
     }
 
     /** The other host as each sees it. */

@@ -117,6 +117,37 @@ class MigrationApartTest {
         DESTINATION_QEMU
     }
 
+    /** Its disk is copied whole by then, its mirror ended, and the guest stands still. */
+    @ParameterizedTest
+    @EnumSource(Blow.class)
+    void struck_while_features_come_up_it_goes_on_and_the_second_attempt_moves_it(Blow blow)
+            throws Exception {
+        try (ApartHosts apart = new ApartHosts()) {
+            Path begun = apart.hosts.directory.resolve("begun");
+            MigrationTest.hook(
+                    apart.hosts,
+                    "slow",
+                    "[ $1 = deinit ] || [ -e %s ] || { touch %s; sleep 4; }"
+                            .formatted(begun, begun));
+            DiskGuest guest = guest(apart, 8);
+            long pid = apart.a.client().create(guest.source()).pid();
+            guest.awaitWrites();
+            CompletableFuture<MigrateResult> moving =
+                    CompletableFuture.supplyAsync(
+                            () ->
+                                    apart.a
+                                            .client()
+                                            .migrate(
+                                                    request(apart, 0)
+                                                            .withFeatures(
+                                                                    List.of("hook:slow"),
+                                                                    List.of()),
+                                                    ProgressListener.none()));
+            await("the hook", () -> Files.exists(begun));
+            struck(apart, blow, pid, guest, moving);
+        }
+    }
+
     @ParameterizedTest
     @EnumSource(Blow.class)
     void struck_while_disks_are_copied_it_goes_on_and_the_second_attempt_moves_it(Blow blow)
@@ -132,33 +163,42 @@ class MigrationApartTest {
                                             .client()
                                             .migrate(request(apart, 12), ProgressListener.none()));
             await("the copy", () -> copiedBytes(apart.a.client()) > 8 << 20);
-            strike(apart, blow, pid);
-            String result =
-                    moving.handle(
-                                    (ended, failure) ->
-                                            failure == null
-                                                    ? ended.outcome() + ": " + ended.reason()
-                                                    : String.valueOf(failure.getCause()))
-                            .get(60, TimeUnit.SECONDS);
-            System.out.println("blow " + blow + " result " + result);
-            assertThat(result).doesNotContain("moved:");
-            mend(apart, blow);
-            await("b to be clear", () -> apart.b.client().list().isEmpty());
-            if (blow == Blow.SOURCE_QEMU) {
-                await("the end", () -> apart.a.client().status("g").state() == State.ENDED);
-                guest.requirePattern(guest.image());
-                return;
-            }
-            await("the guest on a", () -> apart.a.client().status("g").state() == State.RUNNING);
-            guest.awaitWrites();
-            MigrateResult moved =
-                    apart.a.client().migrate(request(apart, 0), ProgressListener.none());
-            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
-            guest.awaitWrites();
-            guest.requirePattern(guest.image());
-            apart.b.client().destroy("g");
-            guest.requirePattern(apart.own("b").resolve("g.img"));
+            struck(apart, blow, pid, guest, moving);
         }
+    }
+
+    private static void struck(
+            ApartHosts apart,
+            Blow blow,
+            long pid,
+            DiskGuest guest,
+            CompletableFuture<MigrateResult> moving)
+            throws Exception {
+        strike(apart, blow, pid);
+        String result =
+                moving.handle(
+                                (ended, failure) ->
+                                        failure == null
+                                                ? ended.outcome() + ": " + ended.reason()
+                                                : String.valueOf(failure.getCause()))
+                        .get(60, TimeUnit.SECONDS);
+        System.out.println("blow " + blow + " result " + result);
+        assertThat(result).doesNotContain("moved:");
+        mend(apart, blow);
+        await("b to be clear", () -> apart.b.client().list().isEmpty());
+        if (blow == Blow.SOURCE_QEMU) {
+            await("the end", () -> apart.a.client().status("g").state() == State.ENDED);
+            guest.requirePattern(guest.image());
+            return;
+        }
+        await("the guest on a", () -> apart.a.client().status("g").state() == State.RUNNING);
+        guest.awaitWrites();
+        MigrateResult moved = apart.a.client().migrate(request(apart, 0), ProgressListener.none());
+        assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+        guest.awaitWrites();
+        guest.requirePattern(guest.image());
+        apart.b.client().destroy("g");
+        guest.requirePattern(apart.own("b").resolve("g.img"));
     }
 
     private static MigrateRequest request(ApartHosts apart, long mibPerSecond) {
@@ -194,8 +234,8 @@ class MigrationApartTest {
     private static void mend(ApartHosts apart, Blow blow) throws Exception {
         switch (blow) {
             case CABLE_PULLED -> apart.mend();
-            case SOURCE_DAEMON -> apart.startA();
-            case DESTINATION_DAEMON -> apart.startB();
+            case SOURCE_DAEMON -> apart.a.start();
+            case DESTINATION_DAEMON -> apart.b.start();
             case SOURCE_QEMU, DESTINATION_QEMU -> {}
         }
     }

@@ -5,6 +5,7 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,27 +15,42 @@ import java.util.concurrent.TimeUnit;
 
 /** A host with a daemon that can be killed. */
 final class TestDaemon implements AutoCloseable {
+    /**
+     * Where a daemon lives.
+     *
+     * @param address that it listens on
+     * @param within the command that runs another one there; empty for here
+     * @param ram where guest memory lies
+     * @param path searched for programs before the usual places; empty for nothing
+     */
+    record Site(String address, List<String> within, Path ram, String path) {
+        static Site here(TestHosts hosts) {
+            return new Site("127.0.0.1", List.of(), hosts.ram, "");
+        }
+    }
+
     private final TestHosts hosts;
     private final String name;
+    private final Site site;
     private final int port;
     private final Path state;
-    private List<String> inside = List.of();
     private Process daemon;
 
     TestDaemon(TestHosts hosts, String name) throws IOException {
-        this(
-                hosts,
-                name,
-                "127.0.0.1",
-                "replicaDirectory: " + hosts.directory.resolve(name + "-replicas"));
+        this(hosts, name, Site.here(hosts));
+    }
+
+    TestDaemon(TestHosts hosts, String name, Site site) throws IOException {
+        this(hosts, name, site, "replicaDirectory: " + hosts.directory.resolve(name + "-replicas"));
     }
 
     /**
-     * @param line of its settings
+     * @param line of its settings; may be empty
      */
-    TestDaemon(TestHosts hosts, String name, String listen, String line) throws IOException {
+    TestDaemon(TestHosts hosts, String name, Site site, String line) throws IOException {
         this.hosts = hosts;
         this.name = name;
+        this.site = site;
         this.state = hosts.directory.resolve(name);
         try (ServerSocket free = new ServerSocket(0)) {
             port = free.getLocalPort();
@@ -51,10 +67,10 @@ final class TestDaemon implements AutoCloseable {
                 """
                         .formatted(
                                 name,
-                                listen,
+                                site.address(),
                                 port,
                                 state,
-                                hosts.ram,
+                                site.ram(),
                                 hosts.directory.resolve("hooks"),
                                 line));
     }
@@ -63,20 +79,25 @@ final class TestDaemon implements AutoCloseable {
         return port;
     }
 
+    InetSocketAddress address() {
+        return new InetSocketAddress(site.address(), port);
+    }
+
+    /** Its state directory. */
+    Path state() {
+        return state;
+    }
+
+    boolean isAlive() {
+        return daemon.isAlive();
+    }
+
     ApiClient client() {
         return new ApiClient(state.resolve("api.sock"));
     }
 
     void start() throws Exception {
-        start(List.of());
-    }
-
-    /**
-     * @param where the front of a command that runs the rest where the host is
-     */
-    void start(List<String> where) throws Exception {
-        inside = where;
-        List<String> command = new ArrayList<>(where);
+        List<String> command = new ArrayList<>(site.within());
         command.addAll(
                 List.of(
                         ProcessHandle.current().info().command().orElseThrow(),
@@ -86,11 +107,14 @@ final class TestDaemon implements AutoCloseable {
                         System.getProperty("java.class.path"),
                         "holdfast.node.Daemon",
                         hosts.directory.resolve(name + "-node.yaml").toString()));
-        daemon =
+        ProcessBuilder builder =
                 new ProcessBuilder(command)
                         .redirectOutput(ProcessBuilder.Redirect.INHERIT)
-                        .redirectError(ProcessBuilder.Redirect.INHERIT)
-                        .start();
+                        .redirectError(ProcessBuilder.Redirect.INHERIT);
+        if (!site.path().isEmpty()) {
+            builder.environment().merge("PATH", site.path(), (was, more) -> more + ":" + was);
+        }
+        daemon = builder.start();
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
         while (true) {
             try {
@@ -116,7 +140,7 @@ final class TestDaemon implements AutoCloseable {
         }
         try {
             if (!daemon.isAlive()) {
-                start(inside);
+                start();
             }
             for (DomainStatus domain : client().list()) {
                 client().destroy(domain.name());

@@ -21,6 +21,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -30,33 +31,37 @@ import java.util.stream.Stream;
 @Tag("qemu")
 @Timeout(240)
 class MigrationApartTest {
-    /** On a: {@code images/g.img}, which b does not see, and a second disk that both share. */
-    private static DiskGuest guest(ApartHosts apart, int grownMib) throws Exception {
+    /** On a: {@code images/g.img}, which b does not see, and perhaps other disks. */
+    private static DiskGuest guest(ApartHosts apart, int grownMib, Path... others)
+            throws Exception {
         DiskGuest plain = DiskGuest.in(apart.hosts, "g");
         plain.grow(grownMib);
         Path own = apart.own("a").resolve("g.img");
         Files.move(plain.image(), own);
-        Path shared = apart.hosts.directory.resolve("shared.img");
-        try (RandomAccessFile file = new RandomAccessFile(shared.toFile(), "rw")) {
-            file.setLength(4 << 20);
-        }
+        List<Path> disks = new ArrayList<>(List.of(apart.images.resolve("g.img")));
+        disks.addAll(List.of(others));
         return new DiskGuest(
                 new DomainSource(
                         plain.source().file(),
                         plain.source()
                                 .yaml()
-                                .replace(
-                                        "disks: [" + plain.image() + "]",
-                                        "disks: [%s, %s]"
-                                                .formatted(apart.images.resolve("g.img"), shared))),
+                                .replace("disks: [" + plain.image() + "]", "disks: " + disks)),
                 own,
                 plain.serial());
+    }
+
+    private static Path shared(ApartHosts apart) throws Exception {
+        Path shared = apart.hosts.directory.resolve("shared.img");
+        try (RandomAccessFile file = new RandomAccessFile(shared.toFile(), "rw")) {
+            file.setLength(4 << 20);
+        }
+        return shared;
     }
 
     @Test
     void what_is_not_shared_is_copied_without_being_asked_for_there_and_back() throws Exception {
         try (ApartHosts apart = new ApartHosts()) {
-            DiskGuest guest = guest(apart, 8);
+            DiskGuest guest = guest(apart, 8, shared(apart));
             apart.a.client().create(guest.source());
             guest.awaitWrites();
             Path onA = apart.own("a").resolve("g.img");
@@ -129,7 +134,12 @@ class MigrationApartTest {
                     "slow",
                     "[ $1 = deinit ] || [ -e %s ] || { touch %s; sleep 4; }"
                             .formatted(begun, begun));
-            DiskGuest guest = guest(apart, 8);
+            // A shared disk's lock is with b's QEMU by now: while that lives without its daemon, a
+            // cannot go on. So b's daemon is struck without one.
+            DiskGuest guest =
+                    blow == Blow.DESTINATION_DAEMON
+                            ? guest(apart, 8)
+                            : guest(apart, 8, shared(apart));
             long pid = apart.a.client().create(guest.source()).pid();
             guest.awaitWrites();
             CompletableFuture<MigrateResult> moving =

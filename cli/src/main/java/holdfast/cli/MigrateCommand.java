@@ -33,7 +33,8 @@ import java.util.Map;
                     + " executable of that name in the destination's hooks directory.",
             "",
             "Example:",
-            "  holdfast migrate web hostB --require net,hook:vdp --best-effort disk-cache"
+            "  holdfast migrate web hostB --require net,hook:vdp --best-effort disk-cache",
+            "  holdfast migrate web hostB --storage copy"
         })
 final class MigrateCommand extends NodeCommand {
     @Parameters(index = "0", paramLabel = "DOMAIN", description = "The domain's name.")
@@ -134,6 +135,16 @@ final class MigrateCommand extends NodeCommand {
     private int featureTimeout;
 
     @Option(
+            names = "--storage",
+            paramLabel = "auto|shared|copy",
+            defaultValue = "auto",
+            description =
+                    "Disks that the guest may write: copy those that the destination does not share"
+                            + " (auto), refuse where it does not share all (shared), or copy all"
+                            + " (default: ${DEFAULT-VALUE}).")
+    private MigrateRequest.Storage storage;
+
+    @Option(
             names = "--heartbeat",
             paramLabel = "MS",
             defaultValue = "" + RemusRequest.OF_THE_NODE,
@@ -221,7 +232,8 @@ final class MigrateCommand extends NodeCommand {
                 onTimeout,
                 featureTimeout,
                 heartbeat,
-                deadline);
+                deadline,
+                storage);
     }
 
     static String sentence(MigrateResult result) {
@@ -244,6 +256,17 @@ final class MigrateCommand extends NodeCommand {
             text.append(result.reason());
         }
         if (result.migration() != null) {
+            if (result.moved()) {
+                for (MigrationStatus.Disk disk : result.migration().disks()) {
+                    text.append(
+                            String.format(
+                                    Locale.ROOT,
+                                    "%n  disk%d was copied to %s; its image here stays as it was at"
+                                            + " the hand-over",
+                                    disk.index(),
+                                    disk.path()));
+                }
+            }
             for (MigrationStatus.Feature feature : result.migration().features()) {
                 if (!feature.result().equals("up") && !feature.result().equals("down")) {
                     text.append("\n  ")

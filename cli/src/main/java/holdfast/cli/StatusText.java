@@ -229,6 +229,19 @@ final class StatusText {
                             is.downtimeMillis(),
                             is.elapsedMillis()));
         }
+        for (MigrationStatus.Disk disk : is.disks()) {
+            line(
+                    "  disk" + disk.index(),
+                    disk.state()
+                            + ": "
+                            + Figures.bytes(disk.copiedBytes())
+                            + " of "
+                            + Figures.bytes(disk.totalBytes())
+                            + " copied, "
+                            + Figures.bytes(disk.forwardedBytes())
+                            + " sent, to "
+                            + disk.path());
+        }
         for (MigrationStatus.Feature feature : is.features()) {
             line("  " + feature.name(), feature.result() + ": " + feature.detail());
         }

@@ -6,6 +6,8 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.AttachRequest;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.MigrationStatus;
 import holdfast.node.api.RemusRequest;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
@@ -318,6 +320,58 @@ class CommandLineTest {
     }
 
     @Test
+    void disks_are_copied_where_they_are_not_shared_or_as_the_operator_says() {
+        run("migrate", "web", "hostB");
+        run("migrate", "web", "hostB", "--storage", "shared");
+        run("migrate", "web", "hostB", "--storage", "copy");
+        assertThat(node.asked)
+                .extracting(asked -> ((MigrateRequest) asked).storage())
+                .containsExactly(
+                        MigrateRequest.Storage.AUTO,
+                        MigrateRequest.Storage.SHARED,
+                        MigrateRequest.Storage.COPY);
+        MigrationStatus moved =
+                new MigrationStatus(
+                        "7d1c",
+                        "outgoing",
+                        "hostB",
+                        "hostB:7227",
+                        "moved",
+                        0,
+                        1,
+                        1 << 28,
+                        1 << 27,
+                        1 << 27,
+                        60,
+                        900,
+                        1.5,
+                        0,
+                        320,
+                        12.5,
+                        60,
+                        120_000,
+                        new MigrationStatus.Stages(1, 2, 3, 4, 5),
+                        List.of(),
+                        "as asked",
+                        List.of(
+                                new MigrationStatus.Disk(
+                                        0,
+                                        "/images/web.raw",
+                                        "in-sync",
+                                        1 << 30,
+                                        1 << 30,
+                                        1_100_000_000)));
+        assertThat(
+                        MigrateCommand.sentence(
+                                new MigrateResult(
+                                        "web", "hostB", "moved", "as asked", 320, 12.5, moved)))
+                .isEqualTo(
+                        "web runs on hostB: guest stood still 12.5 ms, 320 ms in all\n"
+                                + "  disk0 was copied to /images/web.raw; its image here stays as"
+                                + " it was at the hand-over");
+    }
+
+    @Test
     void a_domain_that_stayed_exits_1_and_wrong_migrations_exit_2() {
         node.migrationOutcome = "stayed";
         Result stayed = run("migrate", "web", "hostB");
@@ -326,6 +380,7 @@ class CommandLineTest {
         assertThat(run("migrate", "web").status()).isEqualTo(2);
         assertThat(run("migrate", "web", "hostB", "--urgent", "--strict").status()).isEqualTo(2);
         assertThat(run("migrate", "web", "hostB", "--downtime", "0").status()).isEqualTo(2);
+        assertThat(run("migrate", "web", "hostB", "--storage", "cloud").status()).isEqualTo(2);
         assertThat(run("migrate", "web", "hostB", "--cancel").status()).isEqualTo(2);
         assertThat(run("migrate", "web", "--cancel").status()).isZero();
     }

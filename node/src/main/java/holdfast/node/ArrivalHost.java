@@ -2,16 +2,20 @@ package holdfast.node;
 
 import holdfast.engine.HypervisorException;
 import holdfast.engine.ReplicationException;
+import holdfast.engine.migrate.Cookies;
 import holdfast.engine.migrate.DestinationEvent;
 import holdfast.engine.migrate.DestinationOutcome;
 import holdfast.engine.migrate.DestinationState;
 import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.migrate.Storage;
 import holdfast.engine.port.Domain;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.MigrationStatus;
 import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
+import holdfast.node.disk.ArrivingImages;
+import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.BeginCookie;
 import holdfast.node.link.CookieJson;
 import holdfast.node.link.MigrationAccepter;
@@ -30,7 +34,6 @@ import org.slf4j.LoggerFactory;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
-import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
@@ -59,9 +62,15 @@ final class ArrivalHost implements MigrationAccepter {
             if (cookie.features().isEmpty()) {
                 throw ApiException.badRequest("the source names no feature; memory is one");
             }
-            requireStorage(spec, migration, cookie);
+            ArrivingStorage storage =
+                    ArrivingStorage.decide(
+                            spec,
+                            migration,
+                            cookie,
+                            registry.self().name(),
+                            registry.replicaDirectory());
             requireRoom(spec);
-            return accept(peer, address, migration, cookie, spec);
+            return accept(peer, address, migration, cookie, storage);
         } catch (ApiException
                 | ReplicationException
                 | ProtocolException
@@ -76,7 +85,8 @@ final class ArrivalHost implements MigrationAccepter {
             String address,
             LinkMessage.OpenMigration migration,
             BeginCookie cookie,
-            DomainSpec spec) {
+            ArrivingStorage storage) {
+        DomainSpec spec = storage.spec();
         HostedDomain domain =
                 new HostedDomain(
                         spec,
@@ -97,6 +107,7 @@ final class ArrivalHost implements MigrationAccepter {
         DomainPlace place = registry.freshPlace(spec.name());
         registry.add(domain);
         MappedMemory memory;
+        Optional<ArrivingImages> images;
         try {
             // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
             registry.ledger().commit(registry.ledger().stage(entry));
@@ -108,6 +119,7 @@ final class ArrivalHost implements MigrationAccepter {
             // All of it is reserved here: what a guest of this size lacks shows before anything is
             // sent.
             memory = MappedMemory.create(place.files().ram(), spec.memoryBytes());
+            images = images(storage, memory);
         } catch (RuntimeException e) {
             place.remove();
             registry.forget(domain);
@@ -121,10 +133,12 @@ final class ArrivalHost implements MigrationAccepter {
                         place,
                         entry,
                         memory,
+                        images,
                         plan,
                         cookie,
                         new ArrivingFeatures(
                                 spec,
+                                storage.copies(),
                                 migration.migration().toString(),
                                 peer.nodeName(),
                                 registry.self().name(),
@@ -132,13 +146,34 @@ final class ArrivalHost implements MigrationAccepter {
         Incoming incoming = new Incoming(domain, entry);
         MigrationDestination session =
                 new MigrationDestination(
-                        migration, peer.nodeName(), address, plan, arriving, incoming);
+                        migration,
+                        peer.nodeName(),
+                        address,
+                        plan,
+                        images.isPresent() ? Storage.COPIED : Storage.SHARED,
+                        arriving,
+                        incoming);
         arriving.died(
                 () -> session.post(new DestinationEvent.Failed("the QEMU that waits here died")));
         incoming.session = Optional.of(session);
         migrations.put(migration.migration(), incoming);
         domain.migration(incoming);
-        return session.accepted(memory);
+        return session.accepted(
+                memory,
+                cookie.storage() == null
+                        ? Optional.empty()
+                        : Optional.of(new AcceptCookie(Cookies.VERSION, storage.copies())),
+                images.map(is -> is));
+    }
+
+    /** Last of all: what an image held that is filled is gone from here on. */
+    private Optional<ArrivingImages> images(ArrivingStorage storage, MappedMemory memory) {
+        try {
+            return storage.open(registry.journals(), registry.replicaDirectory());
+        } catch (RuntimeException e) {
+            memory.close();
+            throw e;
+        }
     }
 
     private DomainSpec spec(LinkMessage.OpenMigration migration, BeginCookie cookie) {
@@ -182,42 +217,6 @@ final class ArrivalHost implements MigrationAccepter {
             }
         } catch (IOException e) {
             throw ApiException.failed(registry.ramDirectory() + ": " + e.getMessage(), e);
-        }
-    }
-
-    /**
-     * The source wrote a file beside each writable image: it shows whether this is the same one.
-     */
-    private void requireStorage(
-            DomainSpec spec, LinkMessage.OpenMigration migration, BeginCookie cookie) {
-        for (DomainSpec.Disk disk : spec.disks()) {
-            if (!Files.isReadable(disk.path())) {
-                throw ApiException.badRequest(
-                        "disk "
-                                + disk.path()
-                                + " cannot be read on node "
-                                + registry.self().name()
-                                + "; it must be there under the same path");
-            }
-        }
-        for (String probe : cookie.probes()) {
-            Path file = Path.of(probe);
-            try {
-                if (!file.isAbsolute()
-                        || !Files.readString(file).equals(migration.migration().toString())) {
-                    throw new IOException("another content");
-                }
-            } catch (IOException e) {
-                throw ApiException.badRequest(
-                        "the disks in "
-                                + file.getParent()
-                                + " on node "
-                                + registry.self().name()
-                                + " are not those of the source (no "
-                                + file.getFileName()
-                                + " there): a writable disk must be on storage that both nodes"
-                                + " share, under the same path");
-            }
         }
     }
 

@@ -9,6 +9,7 @@ import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.FeatureReport;
 import holdfast.engine.port.Domain;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.disk.ArrivingImages;
 import holdfast.node.link.BeginCookie;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.StoreException;
@@ -37,6 +38,7 @@ final class ArrivingDomain implements Arrival {
     private final DomainPlace place;
     private final SessionLedger.Entry entry;
     private final MappedMemory memory;
+    private final Optional<ArrivingImages> images;
     private final FeaturePlan plan;
     private final BeginCookie begin;
     private final ArrivingFeatures features;
@@ -50,6 +52,7 @@ final class ArrivingDomain implements Arrival {
             DomainPlace place,
             SessionLedger.Entry entry,
             MappedMemory memory,
+            Optional<ArrivingImages> images,
             FeaturePlan plan,
             BeginCookie begin,
             ArrivingFeatures features) {
@@ -58,6 +61,7 @@ final class ArrivingDomain implements Arrival {
         this.place = place;
         this.entry = entry;
         this.memory = memory;
+        this.images = images;
         this.plan = plan;
         this.begin = begin;
         this.features = features;
@@ -195,7 +199,31 @@ final class ArrivingDomain implements Arrival {
                                 .telling("moved here from node " + entry.peer()));
         GuestWatch.begin(registry, domain, body);
         qemu.orElseThrow().settle();
+        images.ifPresent(ArrivingDomain::close);
         registry.tryRemember(domain, "");
+    }
+
+    /**
+     * They are on stable storage since before the hand-over; what fails here costs a descriptor.
+     */
+    private static void close(ArrivingImages images) {
+        try {
+            images.close();
+        } catch (ReplicationException e) {
+            LOG.warn("event=images-not-closed reason=\"{}\"", e.getMessage());
+        }
+    }
+
+    /** The QEMU that had them open is gone. */
+    private void discardImages() {
+        try {
+            images.ifPresent(ArrivingImages::discard);
+        } catch (ReplicationException e) {
+            LOG.warn(
+                    "event=images-not-discarded domain={} reason=\"{}\"",
+                    domain.name(),
+                    e.getMessage());
+        }
     }
 
     @Override
@@ -219,6 +247,7 @@ final class ArrivingDomain implements Arrival {
         }
         taken.ifPresent(registry.ledger()::unstage);
         place.remove();
+        discardImages();
         registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
     }
 }

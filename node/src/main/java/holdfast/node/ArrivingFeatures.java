@@ -5,6 +5,7 @@ import holdfast.engine.migrate.Feature;
 import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.FeatureReport;
 import holdfast.engine.migrate.FeatureReport.Result;
+import holdfast.node.link.AcceptCookie;
 import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.Taps;
@@ -32,6 +33,7 @@ final class ArrivingFeatures {
     private static final int CACHE_STEP_BYTES = 1 << 20;
 
     private final DomainSpec spec;
+    private final List<AcceptCookie.Copy> copies;
     private final String migration;
     private final HookPlace hooks;
     private final Map<String, String> environment;
@@ -48,10 +50,17 @@ final class ArrivingFeatures {
 
     /**
      * @param spec with this host's taps
+     * @param copies disks that were copied here
      */
     ArrivingFeatures(
-            DomainSpec spec, String migration, String source, String node, HookPlace hooks) {
+            DomainSpec spec,
+            List<AcceptCookie.Copy> copies,
+            String migration,
+            String source,
+            String node,
+            HookPlace hooks) {
         this.spec = spec;
+        this.copies = List.copyOf(copies);
         this.migration = migration;
         this.hooks = hooks;
         this.environment = environment(spec, migration, source, node);
@@ -194,7 +203,11 @@ final class ArrivingFeatures {
                 locked++;
             }
         }
-        return spec.disks().size() + " images are open, " + locked + " locked for writing";
+        return spec.disks().size()
+                + " images are open, "
+                + locked
+                + " locked for writing"
+                + (copies.isEmpty() ? "" : ", " + copies.size() + " copied here and forced");
     }
 
     /** Whether a process has a lock on a file, as its own descriptors show it. */

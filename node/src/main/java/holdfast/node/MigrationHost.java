@@ -15,14 +15,17 @@ import holdfast.node.api.MigrationStatus;
 import holdfast.node.api.Progress;
 import holdfast.node.api.ProgressListener;
 import holdfast.node.config.DomainFile;
+import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.BeginCookie;
 import holdfast.node.link.CookieJson;
+import holdfast.node.link.DiskStream;
 import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.session.MigrationSource;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.Standing;
@@ -39,6 +42,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
 
 /** Moving domains of this node to other ones. */
 final class MigrationHost {
@@ -79,7 +83,7 @@ final class MigrationHost {
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
         remember(domain, entry, view.role(), peer);
         Outgoing outgoing = new Outgoing(domain, entry, view.role());
-        try (StorageProbes probes = StorageProbes.write(view.spec(), id)) {
+        try (StorageProbes probes = StorageProbes.write(view.spec(), body.qemu().qmp(), id)) {
             MigrationSource source =
                     MigrationSource.open(
                             settings(view, body, request, plan, peer, id, probes, orderedNanos),
@@ -91,6 +95,8 @@ final class MigrationHost {
                                     body.place().files().directory(),
                                     QemuGuest.Output.UNHELD),
                             new GuestThrottle(body.operated()),
+                            (copies, stream) ->
+                                    disks(view.spec(), body, probes, request, copies, stream),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
@@ -108,6 +114,72 @@ final class MigrationHost {
                 .ifPresent(reason -> source.post(new SourceEvent.DomainEnded(reason)));
         source.begin();
         return await(domain, outgoing, source, progress);
+    }
+
+    private static Optional<MigrationSource.Disks> disks(
+            DomainSpec spec,
+            HostedDomain.Body body,
+            StorageProbes probes,
+            MigrateRequest request,
+            List<AcceptCookie.Copy> copies,
+            Optional<DiskStream> stream) {
+        if (request.storage() == MigrateRequest.Storage.COPY
+                && copies.size() < probes.disks().size()) {
+            throw new HypervisorException(
+                    "migrate",
+                    "the destination's release cannot copy disks; run the same release on both"
+                            + " nodes, or leave --storage copy out");
+        }
+        requireAsked(probes, copies);
+        return stream.map(
+                to ->
+                        new MirroredDisks(
+                                body.qemu().qmp(),
+                                body.qemu().qemu().process().pid(),
+                                body.operated().detaching(),
+                                body.place().files().qmpOutOfBand(),
+                                body.place().files().directory(),
+                                copies.stream()
+                                        .map(
+                                                copy ->
+                                                        new MirroredDisks.Source(
+                                                                copy.disk(),
+                                                                QemuCommandLine.diskNode(
+                                                                        copy.disk()),
+                                                                copy.bytes(),
+                                                                spec.disks()
+                                                                        .get(copy.disk())
+                                                                        .path()))
+                                        .toList(),
+                                to));
+    }
+
+    private static void requireAsked(StorageProbes probes, List<AcceptCookie.Copy> copies) {
+        for (AcceptCookie.Copy copy : copies) {
+            boolean known =
+                    probes.disks().stream()
+                            .anyMatch(d -> d.disk() == copy.disk() && d.bytes() == copy.bytes());
+            if (!known || copies.stream().filter(c -> c.disk() == copy.disk()).count() > 1) {
+                throw new HypervisorException(
+                        "migrate",
+                        "the destination asks for disk %d of %d bytes, which it was not offered"
+                                .formatted(copy.disk(), copy.bytes()));
+            }
+        }
+    }
+
+    /** The destination cannot see it either, and an older one would not ask. */
+    private static void requireDecidable(
+            DomainSpec spec, StorageProbes probes, MigrateRequest request) {
+        for (BeginCookie.Disk disk : probes.disks()) {
+            if (disk.probe().isEmpty() && request.storage() == MigrateRequest.Storage.AUTO) {
+                throw ApiException.badRequest(
+                        "disk "
+                                + spec.disks().get(disk.disk()).path()
+                                + " is a block device: whether the destination has the same one"
+                                + " cannot be seen; say --storage shared or --storage copy");
+            }
+        }
     }
 
     private static HostedDomain.Body requireMovable(HostedDomain domain, HostedDomain.View view) {
@@ -177,6 +249,7 @@ final class MigrationHost {
             StorageProbes probes,
             long orderedNanos) {
         DomainSpec spec = PrimaryHost.seenNow(view.spec(), body);
+        requireDecidable(spec, probes, request);
         BeginCookie cookie =
                 new BeginCookie(
                         holdfast.engine.migrate.Cookies.VERSION,
@@ -184,7 +257,14 @@ final class MigrationHost {
                         DomainFile.write(spec),
                         QemuArrival.cpuFeatures(body.qemu().qmp()),
                         plan.features(),
-                        probes.paths());
+                        probes.paths(),
+                        new BeginCookie.Storage(
+                                switch (request.storage()) {
+                                    case AUTO -> BeginCookie.Wish.AUTO;
+                                    case SHARED -> BeginCookie.Wish.SHARED;
+                                    case COPY -> BeginCookie.Wish.COPY;
+                                },
+                                probes.disks()));
         return new MigrationSource.Settings(
                 peer,
                 new LinkMessage.OpenMigration(
@@ -452,7 +532,8 @@ final class MigrationHost {
                             "moved to node "
                                     + source.map(MigrationSource::peerName).orElse(entry.peer())
                                     + ", generation "
-                                    + moved.generation());
+                                    + moved.generation()
+                                    + left());
                 }
                 case SourceOutcome.RolledBack back ->
                         stays("not moved, it runs here: " + back.reason());
@@ -461,6 +542,20 @@ final class MigrationHost {
                     registry.ended(domain, ended.reason());
                 }
             }
+        }
+
+        /** What becomes of images whose content is elsewhere now. */
+        private String left() {
+            List<Path> images =
+                    source.map(MigrationSource::copies).orElse(List.of()).stream()
+                            .map(copy -> domain.view().spec().disks().get(copy.disk()).path())
+                            .toList();
+            return images.isEmpty()
+                    ? ""
+                    : "; its disks were copied there: "
+                            + images.stream().map(Path::toString).collect(Collectors.joining(", "))
+                            + " stay here as they were at the hand-over, and nobody writes them any"
+                            + " more";
         }
 
         void stays(String reason) {
@@ -490,52 +585,6 @@ final class MigrationHost {
                         "event=not-remembered migration={} reason=\"{}\"",
                         entry.session(),
                         e.getMessage());
-            }
-        }
-    }
-
-    /** Files beside the images of writable disks: who sees them has the same storage. */
-    static final class StorageProbes implements AutoCloseable {
-        private final List<Path> files = new ArrayList<>();
-
-        private StorageProbes() {}
-
-        static StorageProbes write(DomainSpec spec, UUID migration) {
-            StorageProbes probes = new StorageProbes();
-            try {
-                for (DomainSpec.Disk disk : spec.disks()) {
-                    Path probe = disk.path().resolveSibling(".holdfast-" + migration);
-                    if (disk.access() == DomainSpec.Access.READ_WRITE
-                            && !probes.files.contains(probe)) {
-                        probes.files.add(probe);
-                        java.nio.file.Files.writeString(probe, migration.toString());
-                    }
-                }
-                return probes;
-            } catch (IOException e) {
-                probes.close();
-                throw new HypervisorException(
-                        "migrate",
-                        "cannot prove that the destination has the same storage: no file can be"
-                                + " written beside the image ("
-                                + e.getMessage()
-                                + ")",
-                        e);
-            }
-        }
-
-        List<String> paths() {
-            return files.stream().map(Path::toString).toList();
-        }
-
-        @Override
-        public void close() {
-            for (Path file : files) {
-                try {
-                    java.nio.file.Files.deleteIfExists(file);
-                } catch (IOException e) {
-                    LOG.warn("event=left-behind what={} reason=\"{}\"", file, e.getMessage());
-                }
             }
         }
     }

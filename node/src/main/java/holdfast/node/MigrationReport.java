@@ -11,7 +11,9 @@ import holdfast.node.api.MigrationStatus;
 import holdfast.node.session.MigrationDestination;
 import holdfast.node.session.MigrationFigures;
 import holdfast.node.session.MigrationSource;
+import holdfast.node.session.ProtectedGuest;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
@@ -59,7 +61,25 @@ final class MigrationReport {
                                                 source.prepared()
                                                         .map(cookie -> cookie.reports())
                                                         .orElse(List.of()))),
-                outcome.map(SourceOutcome::reason).orElseGet(() -> reason(state)));
+                outcome.map(SourceOutcome::reason).orElseGet(() -> reason(state)),
+                disks(source));
+    }
+
+    private static List<MigrationStatus.Disk> disks(MigrationSource source) {
+        List<ProtectedGuest.DiskFigures> figures = source.diskFigures();
+        List<MigrationStatus.Disk> disks = new ArrayList<>();
+        for (int i = 0; i < figures.size(); i++) {
+            ProtectedGuest.DiskFigures disk = figures.get(i);
+            disks.add(
+                    new MigrationStatus.Disk(
+                            disk.disk(),
+                            source.copies().get(i).path(),
+                            kebab(disk.state()),
+                            disk.doneBytes(),
+                            disk.totalBytes(),
+                            disk.forwardedBytes()));
+        }
+        return disks;
     }
 
     static MigrationStatus of(MigrationDestination destination) {
@@ -86,11 +106,13 @@ final class MigrationReport {
                 0,
                 new MigrationStatus.Stages(0, 0, 0, 0, 0),
                 features(reports(state)),
-                outcome.map(DestinationOutcome::reason).orElse(""));
+                outcome.map(DestinationOutcome::reason).orElse(""),
+                List.of());
     }
 
     private static String phase(MigrationSource source, SourceState state) {
         return switch (state) {
+            case SourceState.CopyingDisks _ -> "disks";
             case SourceState.Copying _, SourceState.Waiting _ ->
                     source.prepared().isEmpty() ? "prepare" : "perform";
             case SourceState.Suspending _, SourceState.Sending _ -> "suspended";
@@ -133,7 +155,8 @@ final class MigrationReport {
             case SourceState.Resuming(String reason, var _) -> reason;
             case SourceState.Asking(var _, String reason) -> reason;
             case SourceState.GivenBack(var _, String reason) -> reason;
-            case SourceState.Copying _,
+            case SourceState.CopyingDisks _,
+                    SourceState.Copying _,
                     SourceState.Waiting _,
                     SourceState.Suspending _,
                     SourceState.Sending _,

@@ -5,6 +5,7 @@ import holdfast.engine.ReplicationException;
 import holdfast.node.link.DiskStream;
 import holdfast.node.nbd.NbdLimits;
 import holdfast.node.nbd.NbdServer;
+import holdfast.node.session.MigrationSource;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.linux.SocketBuffers;
@@ -30,14 +31,14 @@ import java.util.function.Consumer;
 
 /**
  * The disks of a running QEMU, mirrored to an NBD server of this process that sends what comes in
- * to the secondary.
+ * to the secondary, or to a migration's destination.
  *
  * <pre>
  *  guest ─► QEMU's mirror ─► NbdServer, one export a disk ─► ForwardedExport ─► DiskStream ─► secondary
  *                └► own image
  * </pre>
  */
-final class MirroredDisks implements ProtectedGuest.Forwarding {
+final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.Disks {
     private static final Logger LOG = LoggerFactory.getLogger(MirroredDisks.class);
 
     private static final String SOCKET = "disks.sock";
@@ -338,6 +339,20 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         } finally {
             lock.unlock();
         }
+    }
+
+    /** What is left of it in QEMU, which copies nothing, {@link #close} takes out. */
+    @Override
+    public void detach() {
+        long begun = System.nanoTime();
+        for (Copy copy : copies) {
+            copy.mirror.ifPresent(DiskMirror::end);
+        }
+        LOG.info(
+                "event=disks-detached disks={} queuedBytes={} micros={}",
+                copies.size(),
+                stream.figures().queuedBytes(),
+                TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - begun));
     }
 
     @Override

@@ -12,6 +12,8 @@ final class MoveProgress {
 
     private int round = -1;
     private long roundFrom;
+    private long disksFromMillis = -1;
+    private long disksFromBytes;
 
     Progress of(MigrationStatus status) {
         if (status.round() != round) {
@@ -19,6 +21,7 @@ final class MoveProgress {
             roundFrom = status.sentBytes();
         }
         return switch (status.phase()) {
+            case "disks" -> disks(status);
             case "prepare", "perform" -> copying(status);
             case String other ->
                     new Progress(
@@ -34,6 +37,42 @@ final class MoveProgress {
                                             status.sentBytes() / MIB),
                             status);
         };
+    }
+
+    private Progress disks(MigrationStatus status) {
+        long done = 0;
+        long total = 0;
+        StringBuilder names = new StringBuilder();
+        for (MigrationStatus.Disk disk : status.disks()) {
+            done += Math.min(disk.copiedBytes(), disk.totalBytes());
+            total += disk.totalBytes();
+            if (disk.state().equals("copying")) {
+                names.append(names.isEmpty() ? "" : ", ").append("disk").append(disk.index());
+            }
+        }
+        if (disksFromMillis < 0) {
+            disksFromMillis = status.elapsedMillis();
+            disksFromBytes = done;
+        }
+        long millis = status.elapsedMillis() - disksFromMillis;
+        double rate = millis > 0 ? (done - disksFromBytes) / MIB / millis * 1000 : 0;
+        StringBuilder text = new StringBuilder();
+        text.append(
+                String.format(
+                        Locale.ROOT,
+                        "copying %s while the guest runs: %.1f of %.1f MiB",
+                        names.isEmpty() ? "disks" : names,
+                        done / MIB,
+                        total / MIB));
+        if (rate > 0) {
+            text.append(
+                    String.format(
+                            Locale.ROOT,
+                            ", %.1f MiB/s, in sync in about %.1f s",
+                            rate,
+                            (total - done) / MIB / rate));
+        }
+        return new Progress("copying-disks", 0, done, total, text.toString(), status);
     }
 
     private Progress copying(MigrationStatus status) {

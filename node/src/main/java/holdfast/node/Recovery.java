@@ -335,7 +335,11 @@ final class Recovery {
     private void mute(
             DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         removeMirrors(runtime, place);
-        QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
+        Path monitor = Path.of(runtime.qmpSocket());
+        QemuDomain qemu =
+                runtime.role() == DomainStatus.Role.MOVING
+                        ? QemuDomain.attachSuspended(monitor, place.deviceState())
+                        : QemuDomain.attach(monitor, place.deviceState());
         qemu.suspend();
         HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.STOPPED);
         domain.wish(stored.wish());

@@ -6,8 +6,10 @@ import holdfast.qemu.launch.DomainSpec;
 import holdfast.wire.link.LinkMessage;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -25,6 +27,23 @@ final class ReplicaPlaces {
      * @throws ApiException if the primary keeps a disk to itself that the guest may write
      */
     static DomainSpec onThisNode(
+            DomainSpec spec, List<LinkMessage.DiskSize> replicated, Optional<Path> directory) {
+        for (int i = 0; i < spec.disks().size(); i++) {
+            int index = i;
+            if (spec.disks().get(i).access() == DomainSpec.Access.READ_WRITE
+                    && replicated.stream().noneMatch(size -> size.index() == index)) {
+                throw ApiException.badRequest(
+                        "the session does not replicate disk "
+                                + i
+                                + ", which the guest may write; run the same release on both"
+                                + " nodes");
+            }
+        }
+        return copied(spec, replicated, directory);
+    }
+
+    /** As {@link #onThisNode}, where the other disks are the source's own. */
+    static DomainSpec copied(
             DomainSpec spec, List<LinkMessage.DiskSize> replicated, Optional<Path> directory) {
         List<DomainSpec.Disk> disks = new ArrayList<>(spec.disks());
         for (LinkMessage.DiskSize size : replicated) {
@@ -49,17 +68,6 @@ final class ReplicaPlaces {
                             OptionalLong.of(size.bytes()),
                             Optional.of(wayBack(disk)),
                             Optional.empty()));
-        }
-        for (int i = 0; i < disks.size(); i++) {
-            int index = i;
-            if (disks.get(i).access() == DomainSpec.Access.READ_WRITE
-                    && replicated.stream().noneMatch(size -> size.index() == index)) {
-                throw ApiException.badRequest(
-                        "the session does not replicate disk "
-                                + i
-                                + ", which the guest may write; run the same release on both"
-                                + " nodes");
-            }
         }
         return spec.withDisks(disks);
     }
@@ -88,13 +96,22 @@ final class ReplicaPlaces {
             images.add(
                     new ReplicaImages.Image(spec.disks().get(size.index()).path(), size.bytes()));
         }
-        directory.ifPresent(d -> make(d.resolve(spec.name())));
+        makeDirectory(spec, directory);
         return images;
+    }
+
+    /** The directory of a domain's images below {@code directory}, if there is one. */
+    static void makeDirectory(DomainSpec spec, Optional<Path> directory) {
+        directory.ifPresent(d -> make(d.resolve(spec.name())));
     }
 
     private static void make(Path directory) {
         try {
             Files.createDirectories(directory);
+            try (FileChannel above =
+                    FileChannel.open(directory.getParent(), StandardOpenOption.READ)) {
+                above.force(true);
+            }
         } catch (IOException e) {
             throw ApiException.failed(
                     "the replica directory " + directory + " cannot be made: " + e.getMessage(), e);

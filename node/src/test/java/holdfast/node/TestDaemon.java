@@ -41,6 +41,13 @@ final class TestDaemon implements AutoCloseable {
     }
 
     TestDaemon(TestHosts hosts, String name, Site site) throws IOException {
+        this(hosts, name, site, "replicaDirectory: " + hosts.directory.resolve(name + "-replicas"));
+    }
+
+    /**
+     * @param line of its settings; may be empty
+     */
+    TestDaemon(TestHosts hosts, String name, Site site, String line) throws IOException {
         this.hosts = hosts;
         this.name = name;
         this.site = site;
@@ -55,8 +62,8 @@ final class TestDaemon implements AutoCloseable {
                 listen: %s:%d
                 stateDirectory: %s
                 ramDirectory: %s
-                replicaDirectory: %s
                 hooksDirectory: %s
+                %s
                 """
                         .formatted(
                                 name,
@@ -64,8 +71,8 @@ final class TestDaemon implements AutoCloseable {
                                 port,
                                 state,
                                 site.ram(),
-                                hosts.directory.resolve(name + "-replicas"),
-                                hosts.directory.resolve("hooks")));
+                                hosts.directory.resolve("hooks"),
+                                line));
     }
 
     int port() {

@@ -29,9 +29,20 @@ public final class Cookies {
      * @param finalPages pages sent while it was suspended
      * @param streamBytes on all connections
      * @param stateBytes of the device state
+     * @param diskBoundaries on DISK, the last of them for the guest that stands still for good; 0
+     *     where no disk is copied
      */
     public record Performed(
-            int version, int rounds, long finalPages, long streamBytes, long stateBytes) {}
+            int version,
+            int rounds,
+            long finalPages,
+            long streamBytes,
+            long stateBytes,
+            Integer diskBoundaries) {
+        public Performed {
+            diskBoundaries = diskBoundaries == null ? 0 : diskBoundaries;
+        }
+    }
 
     /**
      * Finish: what is up.

@@ -19,6 +19,13 @@ public sealed interface DestinationEvent {
         }
     }
 
+    /**
+     * The copied disks are on stable storage as they were at a boundary.
+     *
+     * @param boundaries how many there were by now
+     */
+    record DisksForced(int boundaries) implements DestinationEvent {}
+
     /** The source says what it sent. */
     record SourcePerformed(List<CheckpointDigest> streams, Cookies.Performed cookie)
             implements DestinationEvent {

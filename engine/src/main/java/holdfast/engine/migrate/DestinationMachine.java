@@ -2,6 +2,7 @@ package holdfast.engine.migrate;
 
 import holdfast.engine.memory.CheckpointDigest;
 import holdfast.engine.migrate.DestinationEvent.BaseArrived;
+import holdfast.engine.migrate.DestinationEvent.DisksForced;
 import holdfast.engine.migrate.DestinationEvent.Failed;
 import holdfast.engine.migrate.DestinationEvent.FeatureDown;
 import holdfast.engine.migrate.DestinationEvent.FeatureTried;
@@ -15,6 +16,7 @@ import holdfast.engine.migrate.DestinationEvent.SourceLost;
 import holdfast.engine.migrate.DestinationEvent.SourcePerformed;
 import holdfast.engine.migrate.DestinationEvent.SourceViolated;
 import holdfast.engine.migrate.DestinationEvent.StreamsWhole;
+import holdfast.engine.migrate.DestinationState.Announced;
 import holdfast.engine.migrate.DestinationState.Arrived;
 import holdfast.engine.migrate.DestinationState.BringingUp;
 import holdfast.engine.migrate.DestinationState.Finished;
@@ -38,13 +40,21 @@ import java.util.Optional;
 public final class DestinationMachine {
     private final FeaturePlan plan;
     private final long generation;
+    private final Storage storage;
 
     /**
      * @param generation the source's
+     * @param storage whether disks arrive, too
      */
-    public DestinationMachine(FeaturePlan plan, long generation) {
+    public DestinationMachine(FeaturePlan plan, long generation, Storage storage) {
         this.plan = plan;
         this.generation = generation;
+        this.storage = storage;
+    }
+
+    /** For a domain whose disks are all shared. */
+    public DestinationMachine(FeaturePlan plan, long generation) {
+        this(plan, generation, Storage.SHARED);
     }
 
     /** The next state and what to do on the way. */
@@ -79,9 +89,16 @@ public final class DestinationMachine {
                             ? new Step(state, new DestinationEffect.OfferBase())
                             : new Step(state);
             case StreamsWhole(List<CheckpointDigest> streams) ->
-                    arrived(state, new Arrived(Optional.of(streams), Optional.empty()));
-            case SourcePerformed(List<CheckpointDigest> streams, var _) ->
-                    arrived(state, new Arrived(Optional.empty(), Optional.of(streams)));
+                    arrived(state, new Arrived(Optional.of(streams), 0, Optional.empty()));
+            case DisksForced(int boundaries) ->
+                    arrived(state, new Arrived(Optional.empty(), boundaries, Optional.empty()));
+            case SourcePerformed(List<CheckpointDigest> streams, Cookies.Performed cookie) ->
+                    arrived(
+                            state,
+                            new Arrived(
+                                    Optional.empty(),
+                                    0,
+                                    Optional.of(new Announced(streams, cookie.diskBoundaries()))));
             case FeatureTried(FeatureReport report) -> tried(state, report);
             case SourceHandedOver(long handed) -> handedOver(state, handed);
             case SourceCancelled(String reason) -> takeDown(state, "the source: " + reason);
@@ -110,22 +127,39 @@ public final class DestinationMachine {
 
     private static Arrived merged(Arrived before, Arrived more) {
         return new Arrived(
-                more.streams().or(before::streams), more.announced().or(before::announced));
+                more.streams().or(before::streams),
+                Math.max(before.diskBoundaries(), more.diskBoundaries()),
+                more.announced().or(before::announced));
     }
 
-    /** Brings the features up when both halves are here and agree. */
+    /** Brings the features up when all parts are here and agree. */
     private Step complete(Arrived arrived, DestinationEffect... first) {
         List<DestinationEffect> effects = new ArrayList<>(List.of(first));
         if (arrived.streams().isEmpty() || arrived.announced().isEmpty()) {
             return new Step(new Receiving(arrived), effects);
         }
-        if (!arrived.streams().equals(arrived.announced())) {
+        Announced announced = arrived.announced().get();
+        if (!arrived.streams().get().equals(announced.streams())) {
             return takeDown(
                     new Receiving(arrived),
                     "the bytes that arrived are not those that were sent: "
                             + arrived.streams().get()
                             + " instead of "
-                            + arrived.announced().get());
+                            + announced.streams());
+        }
+        if ((announced.diskBoundaries() > 0) != (storage == Storage.COPIED)
+                || arrived.diskBoundaries() > announced.diskBoundaries()) {
+            return takeDown(
+                    new Receiving(arrived),
+                    "the disks that arrived are not those that were sent: "
+                            + arrived.diskBoundaries()
+                            + " boundaries of "
+                            + announced.diskBoundaries()
+                            + ", where storage is "
+                            + storage);
+        }
+        if (arrived.diskBoundaries() < announced.diskBoundaries()) {
+            return new Step(new Receiving(arrived), effects);
         }
         effects.add(new DestinationEffect.BringUp(plan.features().getFirst()));
         return new Step(new BringingUp(plan.features(), List.of()), effects);
@@ -192,6 +226,7 @@ public final class DestinationMachine {
                     SourceHandedOver _,
                     SourcePerformed _,
                     StreamsWhole _,
+                    DisksForced _,
                     BaseArrived _,
                     Prepared _,
                     FeatureTried _,
@@ -261,6 +296,7 @@ public final class DestinationMachine {
                     SourceHandedOver _,
                     SourcePerformed _,
                     StreamsWhole _,
+                    DisksForced _,
                     BaseArrived _,
                     Prepared _,
                     FeatureTried _,

@@ -25,14 +25,24 @@ public sealed interface DestinationState {
     record Receiving(Arrived arrived) implements DestinationState {}
 
     /**
-     * What has come of the two halves of the last step.
+     * What has come of the parts of the last step.
      *
      * @param streams each connection's digest, where it is whole
+     * @param diskBoundaries up to which copied disks are on stable storage
      * @param announced what the source says that they are
      */
     record Arrived(
-            Optional<List<CheckpointDigest>> streams, Optional<List<CheckpointDigest>> announced) {
-        static final Arrived NOTHING = new Arrived(Optional.empty(), Optional.empty());
+            Optional<List<CheckpointDigest>> streams,
+            int diskBoundaries,
+            Optional<Announced> announced) {
+        static final Arrived NOTHING = new Arrived(Optional.empty(), 0, Optional.empty());
+    }
+
+    /** What the source says that it sent. */
+    record Announced(List<CheckpointDigest> streams, int diskBoundaries) {
+        public Announced {
+            streams = List.copyOf(streams);
+        }
     }
 
     /** The features that are left are brought up, the first of them now. */

@@ -6,6 +6,12 @@ import java.util.List;
 
 /** What a migration's source wants done. Performed in order, by the session's thread. */
 public sealed interface SourceEffect {
+    /**
+     * Begin to copy the disks that the destination does not share; answer with DisksSynchronised,
+     * or with SessionFailed, also later.
+     */
+    record CopyDisks() implements SourceEffect {}
+
     /** Send the pages that are dirty now (in round 0 all); answer with RoundSent. */
     record CopyRound(int round) implements SourceEffect {}
 

@@ -9,6 +9,9 @@ public sealed interface SourceEvent {
     /** The destination's hypervisor waits. */
     record PeerPrepared(Cookies.Prepared cookie) implements SourceEvent {}
 
+    /** The disks are copied; from here on every write reaches the destination, too. */
+    record DisksSynchronised() implements SourceEvent {}
+
     /** All connections took a round; what the guest wrote meanwhile is to be collected. */
     record RoundSent(int round, long sentPages, long sentBytes, long nanos)
             implements SourceEvent {}

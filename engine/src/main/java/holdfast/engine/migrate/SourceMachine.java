@@ -1,6 +1,7 @@
 package holdfast.engine.migrate;
 
 import holdfast.engine.migrate.SourceEvent.Cancel;
+import holdfast.engine.migrate.SourceEvent.DisksSynchronised;
 import holdfast.engine.migrate.SourceEvent.DomainEnded;
 import holdfast.engine.migrate.SourceEvent.FinalSent;
 import holdfast.engine.migrate.SourceEvent.FreezeFailed;
@@ -28,6 +29,7 @@ import holdfast.engine.migrate.SourceState.Asking;
 import holdfast.engine.migrate.SourceState.BeforeHandOver;
 import holdfast.engine.migrate.SourceState.Copying;
 import holdfast.engine.migrate.SourceState.Copying.Urgency;
+import holdfast.engine.migrate.SourceState.CopyingDisks;
 import holdfast.engine.migrate.SourceState.Finished;
 import holdfast.engine.migrate.SourceState.Finishing;
 import holdfast.engine.migrate.SourceState.GivenBack;
@@ -71,10 +73,24 @@ public final class SourceMachine {
     }
 
     /** The first state, and what to do in it. */
-    public static Step begin() {
+    public static Step begin(Storage storage) {
+        SourceEffect deadline = new SourceEffect.StartDeadline(Stage.PREPARE);
+        return switch (storage) {
+            case SHARED -> {
+                Step rounds = firstRound(Peer.PREPARING, Urgency.AS_POLICY_SAYS);
+                yield new Step(rounds.state(), deadline, rounds.effects().getFirst());
+            }
+            case COPIED ->
+                    new Step(
+                            new CopyingDisks(Peer.PREPARING, Urgency.AS_POLICY_SAYS),
+                            deadline,
+                            new SourceEffect.CopyDisks());
+        };
+    }
+
+    private static Step firstRound(Peer peer, Urgency urgency) {
         return new Step(
-                new Copying(0, PrecopyPolicy.Course.BEGIN, Peer.PREPARING, Urgency.AS_POLICY_SAYS),
-                new SourceEffect.StartDeadline(Stage.PREPARE),
+                new Copying(0, PrecopyPolicy.Course.BEGIN, peer, urgency),
                 new SourceEffect.CopyRound(0));
     }
 
@@ -88,7 +104,7 @@ public final class SourceMachine {
             case AfterHandOver after -> after(after, event);
             case RollingBack rolling -> rollingBack(rolling, event);
             case Resuming resuming -> resuming(resuming, event);
-            case Copying _, Waiting _, Suspending _, Sending _, Finishing _ ->
+            case CopyingDisks _, Copying _, Waiting _, Suspending _, Sending _, Finishing _ ->
                     forward((BeforeHandOver) state, event);
         };
     }
@@ -96,6 +112,7 @@ public final class SourceMachine {
     private Step forward(BeforeHandOver state, SourceEvent event) {
         return switch (event) {
             case PeerPrepared(Cookies.Prepared cookie) -> prepared(state, cookie);
+            case DisksSynchronised _ -> disksSynchronised(state, event);
             case RoundSent sent -> roundSent(state, sent);
             case RoundMeasured(PrecopyPolicy.Measured measured) -> measured(state, measured);
             case Frozen _ -> frozen(state, event);
@@ -123,9 +140,18 @@ public final class SourceMachine {
         };
     }
 
+    private static Step disksSynchronised(BeforeHandOver state, SourceEvent event) {
+        if (!(state instanceof CopyingDisks(Peer peer, Urgency urgency))) {
+            throw unexpected(state, event);
+        }
+        return firstRound(peer, urgency);
+    }
+
     private static Step prepared(BeforeHandOver state, Cookies.Prepared cookie) {
         Step next =
                 switch (state) {
+                    case CopyingDisks(Peer peer, Urgency urgency) when peer == Peer.PREPARING ->
+                            new Step(new CopyingDisks(Peer.READY, urgency));
                     case Copying(int round, var course, Peer peer, Urgency urgency)
                             when peer == Peer.PREPARING ->
                             new Step(new Copying(round, course, Peer.READY, urgency));
@@ -133,7 +159,8 @@ public final class SourceMachine {
                             new Step(
                                     new Copying(round + 1, course, Peer.READY, urgency),
                                     new SourceEffect.CopyRound(round + 1));
-                    case Copying _,
+                    case CopyingDisks _,
+                            Copying _,
                             Suspending _,
                             Sending _,
                             Finishing _,
@@ -214,6 +241,9 @@ public final class SourceMachine {
 
     private static Step stopRounds(BeforeHandOver state) {
         return switch (state) {
+            // A guest that stood still for as long as a disk travels would not be live any more.
+            case CopyingDisks(Peer peer, Urgency _) ->
+                    new Step(new CopyingDisks(peer, Urgency.STOP_NEXT));
             case Copying(int round, var course, Peer peer, Urgency urgency) ->
                     new Step(
                             new Copying(
@@ -273,9 +303,14 @@ public final class SourceMachine {
                 switch (stage) {
                     case PREPARE ->
                             state instanceof Waiting
+                                    || state instanceof CopyingDisks(Peer copied, Urgency _)
+                                            && copied == Peer.PREPARING
                                     || state instanceof Copying(int _, var _, Peer peer, Urgency _)
                                             && peer == Peer.PREPARING;
-                    case ROUND -> state instanceof Copying || state instanceof Waiting;
+                    case ROUND ->
+                            state instanceof CopyingDisks
+                                    || state instanceof Copying
+                                    || state instanceof Waiting;
                     case FINAL -> state instanceof Sending;
                     case FINISH -> state instanceof Finishing;
                     case ROLLBACK -> false;
@@ -320,6 +355,7 @@ public final class SourceMachine {
             // What was on its way when the end was decided.
             case Overdue _,
                     PeerPrepared _,
+                    DisksSynchronised _,
                     RoundSent _,
                     RoundMeasured _,
                     Frozen _,
@@ -349,6 +385,7 @@ public final class SourceMachine {
                     finish(new SourceOutcome.DomainEnded(reason, state.reports()));
             case PeerTookOver _,
                     PeerPrepared _,
+                    DisksSynchronised _,
                     RoundSent _,
                     RoundMeasured _,
                     Frozen _,
@@ -415,6 +452,7 @@ public final class SourceMachine {
             // This copy is not the domain any more, unless it is given back: then it is missing.
             case DomainEnded(String reason) -> new Step(endedHere(state, reason));
             case PeerPrepared _,
+                    DisksSynchronised _,
                     RoundSent _,
                     RoundMeasured _,
                     Frozen _,
@@ -468,6 +506,7 @@ public final class SourceMachine {
             case DomainEnded(String reason) -> lost(state.handover(), reason, state.reason());
             case PeerTookOver _,
                     PeerPrepared _,
+                    DisksSynchronised _,
                     RoundSent _,
                     RoundMeasured _,
                     Frozen _,

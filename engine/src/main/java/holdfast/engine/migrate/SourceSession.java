@@ -20,6 +20,7 @@ import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.atomic.AtomicReferenceArray;
@@ -40,6 +41,7 @@ public final class SourceSession {
      *
      * @param senders one for each connection of the link
      * @param askPeer asks the destination once; the answer arrives as an event
+     * @param disks those that the destination does not share; closed with the session
      */
     public record Ports(
             Domain domain,
@@ -51,9 +53,40 @@ public final class SourceSession {
             Consumer<SourceState.Handover> askPeer,
             Timer<SourceEvent> timer,
             Clock clock,
-            SourceObserver observer) {
+            SourceObserver observer,
+            Optional<DepartingDisks> disks) {
         public Ports {
             senders = List.copyOf(senders);
+        }
+
+        /** Of a domain whose disks are all shared. */
+        public Ports(
+                Domain domain,
+                GuestMemory memory,
+                DirtyTracker tracker,
+                ThrottledGuest throttle,
+                SourceLink link,
+                List<PageSender> senders,
+                Consumer<SourceState.Handover> askPeer,
+                Timer<SourceEvent> timer,
+                Clock clock,
+                SourceObserver observer) {
+            this(
+                    domain,
+                    memory,
+                    tracker,
+                    throttle,
+                    link,
+                    senders,
+                    askPeer,
+                    timer,
+                    clock,
+                    observer,
+                    Optional.empty());
+        }
+
+        private Storage storage() {
+            return disks.isPresent() ? Storage.COPIED : Storage.SHARED;
         }
     }
 
@@ -84,6 +117,7 @@ public final class SourceSession {
     private long baseSent = -1;
     private int throttlePercent;
     private int rounds;
+    private int diskBoundaries;
     private long stageNanos;
     private long suspendedNanos;
 
@@ -94,7 +128,7 @@ public final class SourceSession {
         this.ports = ports;
         this.post = post;
         this.dirty = new PfnSet(ports.memory().pages());
-        this.state = SourceMachine.begin().state();
+        this.state = SourceMachine.begin(ports.storage()).state();
     }
 
     public SourceState state() {
@@ -106,9 +140,9 @@ public final class SourceSession {
         return suspendedNanos;
     }
 
-    /** Begins with the first round. */
+    /** Begins with the disks, or the first round. */
     public void start() {
-        SourceMachine.begin().effects().forEach(this::perform);
+        SourceMachine.begin(ports.storage()).effects().forEach(this::perform);
         drain();
     }
 
@@ -154,6 +188,12 @@ public final class SourceSession {
 
     private void perform(SourceEffect effect) {
         switch (effect) {
+            case SourceEffect.CopyDisks _ ->
+                    ports.disks()
+                            .orElseThrow()
+                            .synchronise(
+                                    () -> post.accept(new SourceEvent.DisksSynchronised()),
+                                    reason -> post.accept(new SourceEvent.SessionFailed(reason)));
             case SourceEffect.CopyRound(int round) -> copyRound(round);
             case SourceEffect.Measure measure -> measure(measure);
             case SourceEffect.Throttle(int percent) -> {
@@ -288,6 +328,8 @@ public final class SourceSession {
             DeviceState device;
             ports.domain().suspend();
             try {
+                // What the guest wrote by now is made durable there while the last round travels.
+                closeDiskEpoch();
                 device = ports.domain().saveDeviceState();
             } finally {
                 ports.domain().resume();
@@ -325,6 +367,9 @@ public final class SourceSession {
             collectFrozen();
             long pages = dirty.count();
             sendDirty(PageSender.Known.OLDER, bytes, () -> {});
+            closeDiskEpoch();
+            // A mirror that is in force keeps the images from being let go of.
+            ports.disks().ifPresent(DepartingDisks::detach);
             DeviceState device = ports.domain().saveForHandOver();
             collectFrozen();
             pages += dirty.count();
@@ -350,6 +395,10 @@ public final class SourceSession {
             // Whatever it was, the guest must run again. A fault in mapped memory is an Error, too.
             followUps.add(new SourceEvent.FreezeFailed(e.getMessage()));
         }
+    }
+
+    private void closeDiskEpoch() {
+        ports.disks().ifPresent(disks -> disks.closeEpoch(diskBoundaries++));
     }
 
     private void end(
@@ -386,7 +435,12 @@ public final class SourceSession {
         return new SourceEvent.FinalSent(
                 streams,
                 new Cookies.Performed(
-                        Cookies.VERSION, rounds, finalPages, streamBytes, stateBytes));
+                        Cookies.VERSION,
+                        rounds,
+                        finalPages,
+                        streamBytes,
+                        stateBytes,
+                        diskBoundaries));
     }
 
     /** A collect that fails may have taken marks with it: then nothing is known any more. */
@@ -397,6 +451,8 @@ public final class SourceSession {
     private void resume() {
         try {
             ports.throttle().throttle(0);
+            // First of all: whatever the guest writes from here on is this copy's alone.
+            ports.disks().ifPresent(DepartingDisks::close);
             ports.domain().resume();
             followUps.add(new SourceEvent.Resumed());
         } catch (GuestShutDownException e) {
@@ -414,6 +470,7 @@ public final class SourceSession {
                     attempt("ending what is left of the domain", ports.domain()::destroy);
             case SourceOutcome.RolledBack _ -> {}
         }
+        ports.disks().ifPresent(disks -> attempt("ending the copies of disks", disks::close));
         // The link joins its senders: only then may what they read be freed.
         attempt("closing the link", ports.link()::close);
         attempt("ending dirty tracking", ports.tracker()::close);

@@ -7,6 +7,8 @@ import java.util.Optional;
  * Where a migration's source stands.
  *
  * <pre>
+ * CopyingDisks --in sync--&gt; Copying(0..n), where disks are to be copied
+ *
  * Copying(0..n), Waiting --fits--&gt; Suspending --Frozen--&gt; Sending --written--&gt; Finishing --FINISHED--&gt; HandedOver --TAKEN_OVER--&gt; Finished
  *      |                      |                     |                     |                      |  peer lost
  *      +----------------------+---------------------+---------------------+                      v
@@ -56,6 +58,19 @@ public sealed interface SourceState {
 
         Handover endedHere(String reason) {
             return new Handover(generation, reports, Optional.of(ended.orElse(reason)));
+        }
+    }
+
+    /**
+     * The guest runs while its disks are copied. No page travels yet: it would have to be sent once
+     * more when the disks are there.
+     *
+     * @param urgency of the rounds that follow
+     */
+    record CopyingDisks(Peer peer, Copying.Urgency urgency) implements BeforeHandOver {
+        @Override
+        public Guest guest() {
+            return Guest.RUNNING;
         }
     }
 

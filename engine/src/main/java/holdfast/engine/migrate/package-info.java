@@ -6,8 +6,9 @@
  * phase     source                                       destination
  * Begin     describes the domain    -- OPEN_MIGRATION --&gt;  looks whether it can be here
  * Prepare                           &lt;-- PREPARED --------  hypervisor started, stopped
- * Perform   rounds while it runs    == pages ===========&gt;  straight into its memory
- *           suspends, last pages    -- PERFORMED -------&gt;
+ * Perform   disks, if not shared    == writes ==========&gt;  straight into its images
+ *           rounds while it runs    == pages ===========&gt;  straight into its memory
+ *           suspends, last pages    -- PERFORMED -------&gt;  all there, disks on stable storage
  * Finish                            &lt;-- FINISHED --------  state loaded, features up, one by one
  * Confirm   hands over              -- HAND_OVER -------&gt;  written down, then it runs
  *           ends its copy           &lt;-- TAKEN_OVER ------

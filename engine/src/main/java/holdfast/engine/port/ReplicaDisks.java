@@ -18,22 +18,7 @@ import java.nio.ByteBuffer;
  * <p>Every failure is a {@link holdfast.engine.ReplicationException} whose text names the image and
  * says what to do.
  */
-public interface ReplicaDisks extends AutoCloseable {
-    /**
-     * The guest wrote {@code data}. Blocks while there is no room to keep it.
-     *
-     * @param disk index of the domain's disk
-     * @param offsetBytes within the disk
-     * @param data borrowed for the call; read from its position to its limit
-     */
-    void write(int disk, long offsetBytes, ByteBuffer data);
-
-    /** The guest wrote {@code lengthBytes} of zeroes, or no longer needs what was there. */
-    void writeZeroes(int disk, long offsetBytes, long lengthBytes);
-
-    /** All writes of {@code epoch} have been given; what follows belongs to the next one. */
-    void boundary(long epoch);
-
+public interface ReplicaDisks extends DiskWrites, AutoCloseable {
     /**
      * Makes the writes of {@code epoch}, whose boundary was seen, durable: after the return they
      * are in the image, or will be after a crash of this process or this host. Where it fails the

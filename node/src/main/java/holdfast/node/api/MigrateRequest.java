@@ -15,7 +15,7 @@ import java.util.List;
  * @param bestEffort features that should be
  * @param downtimeMillis what is left of memory shall travel within this time, 1 to 60,000
  * @param roundsMax rounds while the guest runs, 1 to 1,000
- * @param bandwidthMibPerSecond the bound for pages, 0 for none
+ * @param bandwidthMibPerSecond the bound for pages and disks, 0 for none
  * @param autoConverge whether a guest that writes too fast is slowed down
  * @param connections for pages, 1 to 16
  * @param timeoutSeconds for the rounds, 0 for none
@@ -23,6 +23,7 @@ import java.util.List;
  * @param featureSeconds for the destination to bring its features up, 1 to 600
  * @param heartbeatMillis as in {@link RemusRequest}
  * @param deadlineMillis as in {@link RemusRequest}
+ * @param storage what becomes of disks that the guest may write; null for {@link Storage#AUTO}
  */
 public record MigrateRequest(
         String domain,
@@ -39,7 +40,8 @@ public record MigrateRequest(
         OnTimeout onTimeout,
         int featureSeconds,
         int heartbeatMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        Storage storage) {
     public static final int DOWNTIME_MILLIS_DEFAULT = 20;
     public static final int ROUNDS_MAX_DEFAULT = 30;
     public static final int CONNECTIONS_DEFAULT = 1;
@@ -89,7 +91,28 @@ public record MigrateRequest(
         }
     }
 
+    /** What becomes of disks that the guest may write. */
+    public enum Storage {
+        /** Those that the destination does not share are copied there. */
+        AUTO,
+        /** All must be shared: else nothing is moved. */
+        SHARED,
+        /** All are copied. */
+        COPY;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static Storage of(String text) {
+            return JsonNames.parse(Storage.class, text);
+        }
+    }
+
     public MigrateRequest {
+        storage = storage == null ? Storage.AUTO : storage;
         ApiException.require("domain", domain);
         ApiException.require("node", node);
         ApiException.require("policy", policy);
@@ -102,6 +125,42 @@ public record MigrateRequest(
         range("connections", connections, 1, 16);
         range("timeoutSeconds", timeoutSeconds, 0, 7 * 24 * 3600);
         range("featureSeconds", featureSeconds, 1, 600);
+    }
+
+    /** With {@link Storage#AUTO}. */
+    public MigrateRequest(
+            String domain,
+            String node,
+            Policy policy,
+            List<String> require,
+            List<String> bestEffort,
+            int downtimeMillis,
+            int roundsMax,
+            long bandwidthMibPerSecond,
+            boolean autoConverge,
+            int connections,
+            int timeoutSeconds,
+            OnTimeout onTimeout,
+            int featureSeconds,
+            int heartbeatMillis,
+            int deadlineMillis) {
+        this(
+                domain,
+                node,
+                policy,
+                require,
+                bestEffort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeatMillis,
+                deadlineMillis,
+                Storage.AUTO);
     }
 
     /** With everything as it is by default. */
@@ -141,7 +200,29 @@ public record MigrateRequest(
                 onTimeout,
                 featureSeconds,
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                storage);
+    }
+
+    /** With its disks shared or copied. */
+    public MigrateRequest withStorage(Storage wish) {
+        return new MigrateRequest(
+                domain,
+                node,
+                policy,
+                require,
+                bestEffort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeatMillis,
+                deadlineMillis,
+                wish);
     }
 
     /** This request with the node's own settings where it leaves them open. */
@@ -168,7 +249,8 @@ public record MigrateRequest(
                 onTimeout,
                 featureSeconds,
                 heartbeat,
-                deadline);
+                deadline,
+                storage);
     }
 
     private static void range(String field, long found, long least, long most) {

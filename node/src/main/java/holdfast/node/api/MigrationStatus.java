@@ -9,9 +9,10 @@ import java.util.List;
  * @param direction {@code outgoing} or {@code incoming}
  * @param peer the other node
  * @param peerAddress where it is
- * @param phase {@code prepare}, {@code perform} (the guest runs), {@code suspended}, {@code
- *     finish}, {@code confirm}, {@code rolling-back}, {@code asking} (handed over, and the
- *     destination does not answer), {@code moved}, {@code stayed}, {@code ended}, {@code unknown}
+ * @param phase {@code prepare}, {@code disks} (they are copied), {@code perform} (the guest runs),
+ *     {@code suspended}, {@code finish}, {@code confirm}, {@code rolling-back}, {@code asking}
+ *     (handed over, and the destination does not answer), {@code moved}, {@code stayed}, {@code
+ *     ended}, {@code unknown}
  * @param generation the domain's before the migration
  * @param round from 0
  * @param memoryBytes of the guest
@@ -28,6 +29,7 @@ import java.util.List;
  * @param stagesMicros parts of the guest's pause, in order
  * @param features what became of them on the destination
  * @param reason how it ended; empty before
+ * @param disks that are copied to the destination, as the source knows it
  */
 public record MigrationStatus(
         String id,
@@ -50,10 +52,28 @@ public record MigrationStatus(
         long stateBytes,
         Stages stagesMicros,
         List<Feature> features,
-        String reason) {
+        String reason,
+        List<Disk> disks) {
     public MigrationStatus {
         features = features == null ? List.of() : List.copyOf(features);
+        disks = disks == null ? List.of() : List.copyOf(disks);
     }
+
+    /**
+     * @param index of the domain's disk
+     * @param path of the image on the destination
+     * @param state {@code waiting}, {@code copying}, {@code in-sync} or {@code failed}
+     * @param copiedBytes of {@code totalBytes}, by the first synchronisation
+     * @param totalBytes what it copies; more than the disk where the guest wrote meanwhile
+     * @param forwardedBytes sent by now, zeroes included
+     */
+    public record Disk(
+            int index,
+            String path,
+            String state,
+            long copiedBytes,
+            long totalBytes,
+            long forwardedBytes) {}
 
     /** Parts of the guest's pause, in microseconds; 0 where it did not come so far. */
     public record Stages(long suspend, long save, long send, long finish, long handOver) {}

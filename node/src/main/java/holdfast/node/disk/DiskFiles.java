@@ -86,7 +86,7 @@ interface DiskFiles {
                         + reason
                         + " ("
                         + free(path)
-                        + "); make room or repair the disk, then protect the domain again",
+                        + "); make room or repair the disk, then protect or move the domain again",
                 e);
     }
 

@@ -31,8 +31,25 @@ final class ImageOpening {
 
     private ImageOpening() {}
 
-    /** Opens images that are to be filled from their first byte; files are empty afterwards. */
+    /**
+     * Images that are open.
+     *
+     * @param made those of them that were not there before
+     */
+    record Opened(List<ImageFile> images, List<Path> made) {
+        Opened {
+            images = List.copyOf(images);
+            made = List.copyOf(made);
+        }
+    }
+
+    /** As {@link #openNoting}. */
     static List<ImageFile> open(DiskFiles files, List<JournalHeader.Disk> disks) {
+        return openNoting(files, disks).images();
+    }
+
+    /** Opens images that are to be filled from their first byte; files are empty afterwards. */
+    static Opened openNoting(DiskFiles files, List<JournalHeader.Disk> disks) {
         ImageOpening opening = new ImageOpening();
         try {
             Set<Object> keys = new HashSet<>();
@@ -42,7 +59,11 @@ final class ImageOpening {
             for (int i = 0; i < disks.size(); i++) {
                 empty(opening.opened.get(i), disks.get(i));
             }
-            return List.copyOf(opening.opened);
+            for (Path path : opening.made) {
+                // An image that is lost by name is lost, whatever of it was forced.
+                files.forceDirectory(path.getParent());
+            }
+            return new Opened(opening.opened, opening.made);
         } catch (IOException e) {
             opening.undo();
             throw new DiskException("the replica's images: " + e.getMessage(), e);

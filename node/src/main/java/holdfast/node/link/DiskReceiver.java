@@ -1,6 +1,6 @@
 package holdfast.node.link;
 
-import holdfast.engine.port.ReplicaDisks;
+import holdfast.engine.port.DiskWrites;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkCodec;
 import holdfast.wire.link.LinkMessage;
@@ -13,7 +13,7 @@ import java.util.Optional;
 import java.util.function.LongConsumer;
 import java.util.zip.CRC32C;
 
-/** Reads a DISK connection on the secondary and gives what it brings to the replica's disks. */
+/** Reads a DISK connection and gives what it brings to the disks of this node. */
 final class DiskReceiver {
     /** What one read asks for at least: several small writes. */
     private static final int READ_AHEAD_BYTES = 64 << 10;
@@ -22,7 +22,7 @@ final class DiskReceiver {
     private static final int BUFFER_BYTES = 2 * LinkMessage.DISK_WRITE_BYTES_MAX;
 
     private final SocketChannel channel;
-    private final ReplicaDisks disks;
+    private final DiskWrites disks;
     private final LongConsumer boundary;
     private final ByteBuffer in = ByteBuffer.allocateDirect(BUFFER_BYTES).flip();
     private long received;
@@ -33,7 +33,7 @@ final class DiskReceiver {
      * @param channel in blocking mode, past its handshake
      * @param boundary hears of each epoch whose writes are all with {@code disks}
      */
-    DiskReceiver(SocketChannel channel, ReplicaDisks disks, LongConsumer boundary) {
+    DiskReceiver(SocketChannel channel, DiskWrites disks, LongConsumer boundary) {
         this.channel = channel;
         this.disks = disks;
         this.boundary = boundary;

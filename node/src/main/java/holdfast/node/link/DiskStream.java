@@ -8,7 +8,7 @@ import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.channels.SocketChannel;
+import java.nio.channels.GatheringByteChannel;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
@@ -51,7 +51,7 @@ public final class DiskStream {
      */
     public record Figures(long bytes, long queuedBytes, long waits, long waitNanos) {}
 
-    private final SocketChannel channel;
+    private final GatheringByteChannel channel;
     private final String peer;
     private final long stallNanos;
     private final Consumer<String> broken;
@@ -83,12 +83,13 @@ public final class DiskStream {
      * @param broken hears once why nothing leaves any more, on a thread of the stream's or of a
      *     writer; not after {@link #discard}
      */
-    DiskStream(SocketChannel channel, String peer, long stallNanos, Consumer<String> broken) {
+    DiskStream(
+            GatheringByteChannel channel, String peer, long stallNanos, Consumer<String> broken) {
         this(channel, peer, stallNanos, broken, RING_BYTES);
     }
 
     DiskStream(
-            SocketChannel channel,
+            GatheringByteChannel channel,
             String peer,
             long stallNanos,
             Consumer<String> broken,

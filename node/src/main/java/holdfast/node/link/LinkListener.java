@@ -1,7 +1,6 @@
 package holdfast.node.link;
 
 import holdfast.wire.ProtocolException;
-import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.LinkMessage.Hello;
 import holdfast.wire.link.RefusalReason;
@@ -321,13 +320,21 @@ public final class LinkListener implements AutoCloseable {
                             hello.nodeName(),
                             migration,
                             accepted.memory(),
+                            accepted.disks(),
                             accepted.post(),
                             () -> migrations.remove(id));
             if (migrations.putIfAbsent(id, link) != null) {
                 throw new IOException("migration " + id + " is open already");
             }
             try {
-                Handshake.write(channel, new LinkMessage.SessionAccepted());
+                Handshake.write(
+                        channel,
+                        accepted.copies()
+                                .<LinkMessage>map(
+                                        cookie ->
+                                                new LinkMessage.MigrationAccepted(
+                                                        CookieJson.write(cookie)))
+                                .orElseGet(LinkMessage.SessionAccepted::new));
             } catch (IOException e) {
                 migrations.remove(id, link);
                 link.freePages();
@@ -343,15 +350,25 @@ public final class LinkListener implements AutoCloseable {
 
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
         TcpDestinationLink migration = migrations.get(hello.session());
-        if (migration != null && hello.kind() == ConnectionKind.BULK) {
-            if (migration.attachBulk(channel)) {
+        if (migration != null) {
+            boolean joined =
+                    switch (hello.kind()) {
+                        case BULK -> migration.attachBulk(channel);
+                        case DISK -> migration.attachDisk(channel);
+                        case CONTROL, INBOUND, INQUIRY, MIGRATION -> false;
+                    };
+            if (joined) {
                 welcome(channel);
                 return true;
             }
             return refuse(
                     channel,
                     RefusalReason.SESSION,
-                    "migration " + hello.session() + " expects no further BULK connection");
+                    "migration "
+                            + hello.session()
+                            + " expects no further "
+                            + hello.kind()
+                            + " connection");
         }
         TcpSecondaryLink link = sessions.get(hello.session());
         boolean attached =

@@ -1,6 +1,7 @@
 package holdfast.node.link;
 
 import holdfast.engine.migrate.DestinationEvent;
+import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.GuestMemory;
 import holdfast.wire.link.LinkMessage;
 
@@ -18,12 +19,16 @@ public interface MigrationAccepter {
          * The domain may come.
          *
          * @param memory where its pages go, zero-filled
+         * @param copies disks that must travel; empty where the source cannot send any
+         * @param disks where they go; present where some must
          * @param post where the link's events go
          * @param opened gets the link once the source has its answer; owns it from then on
          * @param failed called instead of {@code opened} when the source went away meanwhile
          */
         record Accepted(
                 GuestMemory memory,
+                Optional<AcceptCookie> copies,
+                Optional<DiskWrites> disks,
                 Consumer<DestinationEvent> post,
                 Consumer<TcpDestinationLink> opened,
                 Consumer<String> failed)

@@ -1,11 +1,13 @@
 package holdfast.node.link;
 
+import holdfast.engine.ReplicationException;
 import holdfast.engine.memory.CheckpointDigest;
 import holdfast.engine.memory.PageReceiver;
 import holdfast.engine.migrate.Cookies;
 import holdfast.engine.migrate.DestinationEvent;
 import holdfast.engine.migrate.DestinationLink;
 import holdfast.engine.migrate.IncomingPages;
+import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.GuestMemory;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
@@ -24,7 +26,7 @@ import java.util.concurrent.atomic.AtomicInteger;
 import java.util.concurrent.atomic.AtomicReferenceArray;
 import java.util.function.Consumer;
 
-/** A destination's end of a migration's connections. BULK ones join it as they come in. */
+/** A destination's end of a migration's connections. BULK and DISK ones join as they come in. */
 public final class TcpDestinationLink implements DestinationLink {
     private static final Logger LOG = LoggerFactory.getLogger(TcpDestinationLink.class);
     private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(10);
@@ -39,12 +41,16 @@ public final class TcpDestinationLink implements DestinationLink {
     private final AtomicInteger attached = new AtomicInteger();
     private final AtomicInteger left;
     private final AtomicReferenceArray<CheckpointDigest> digests;
+    private final Optional<DiskWrites> disks;
+    private Optional<SocketChannel> disk = Optional.empty();
+    private Optional<Thread> writer = Optional.empty();
     private volatile boolean stopped;
     private boolean freed;
     private volatile String goodbye = "the migration is over";
 
     /**
      * @param memory where pages go
+     * @param disks where what DISK brings goes; present where the source is to open one
      * @param closed called when the link is closed, so that nothing can join it any more
      */
     TcpDestinationLink(
@@ -52,12 +58,14 @@ public final class TcpDestinationLink implements DestinationLink {
             String peer,
             LinkMessage.OpenMigration migration,
             GuestMemory memory,
+            Optional<DiskWrites> disks,
             Consumer<DestinationEvent> post,
             Runnable closed)
             throws IOException {
         this.peer = peer;
         this.post = post;
         this.closed = closed;
+        this.disks = disks;
         this.left = new AtomicInteger(migration.connections());
         this.digests = new AtomicReferenceArray<>(migration.connections());
         for (int i = 0; i < migration.connections(); i++) {
@@ -90,6 +98,50 @@ public final class TcpDestinationLink implements DestinationLink {
     boolean attachBulk(SocketChannel channel) {
         int index = attached.getAndIncrement();
         return index < inputs.size() && inputs.get(index).attach(channel);
+    }
+
+    synchronized boolean attachDisk(SocketChannel channel) {
+        if (stopped || freed || disk.isPresent() || disks.isEmpty()) {
+            return false;
+        }
+        disk = Optional.of(channel);
+        DiskWrites images = disks.get();
+        writer =
+                Optional.of(
+                        Thread.ofPlatform()
+                                .name("link-disk-" + peer)
+                                .daemon()
+                                .start(() -> receiveDisk(channel, images)));
+        return true;
+    }
+
+    private void receiveDisk(SocketChannel channel, DiskWrites images) {
+        AtomicInteger boundaries = new AtomicInteger();
+        try {
+            new DiskReceiver(
+                            channel,
+                            images,
+                            _ ->
+                                    post.accept(
+                                            new DestinationEvent.DisksForced(
+                                                    boundaries.incrementAndGet())))
+                    .run();
+        } catch (ProtocolException e) {
+            post.accept(
+                    new DestinationEvent.SourceViolated("node " + peer + ": " + e.getMessage()));
+        } catch (IOException e) {
+            if (!stopped) {
+                bulkBroken("the disk connection ended: " + e.getMessage());
+            }
+        } catch (RuntimeException | Error e) {
+            if (!stopped) {
+                post.accept(
+                        new DestinationEvent.Failed(
+                                e instanceof ReplicationException
+                                        ? e.getMessage()
+                                        : "this node could not take in disk writes: " + e));
+            }
+        }
     }
 
     private void receive(int connection, PageReceiver receiver) {
@@ -162,6 +214,17 @@ public final class TcpDestinationLink implements DestinationLink {
                 LOG.debug("event=link-close peer={} reason=\"{}\"", peer, e.getMessage());
             }
         }
+        closeDisk();
+    }
+
+    private synchronized void closeDisk() {
+        try {
+            if (disk.isPresent()) {
+                disk.get().close();
+            }
+        } catch (IOException e) {
+            LOG.debug("event=link-close peer={} reason=\"{}\"", peer, e.getMessage());
+        }
     }
 
     /** Ends everything: as a link first, then what it carried. Idempotent. */
@@ -202,6 +265,7 @@ public final class TcpDestinationLink implements DestinationLink {
         freed = true;
         stopReceiving();
         readers.forEach(reader -> Joining.join(reader, JOIN_NANOS));
+        writer.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
         receivers.forEach(PageReceiver::close);
     }
 

@@ -17,6 +17,7 @@ import java.nio.channels.SocketChannel;
 import java.nio.channels.WritableByteChannel;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -25,11 +26,28 @@ public final class TcpSourceLink implements SourceLink {
     private static final Logger LOG = LoggerFactory.getLogger(TcpSourceLink.class);
     private static final long JOIN_NANOS = TimeUnit.SECONDS.toNanos(5);
 
+    /** As a primary's: shorter than the monitor's limit, which a waiting guest would run into. */
+    private static final long DISK_STALL_NANOS = TimeUnit.SECONDS.toNanos(5);
+
+    /** What is in it when the guest is suspended travels in its pause. */
+    private static final int DISK_RING_BYTES_MAX = 8 << 20;
+
+    private static final int DISK_RING_BYTES_MIN = 1 << 20;
+
+    /** Where the operator bounds the link it holds no more than leaves in a quarter second. */
+    private static int ringBytes(long bytesPerSecond) {
+        return bytesPerSecond == 0
+                ? DISK_RING_BYTES_MAX
+                : Math.clamp(bytesPerSecond / 4, DISK_RING_BYTES_MIN, DISK_RING_BYTES_MAX);
+    }
+
     private final LinkMessage.Welcome peer;
     private final Consumer<SourceEvent> post;
     private final ControlConnection control;
     private final List<CountedChannel> bulk = new ArrayList<>();
     private final List<BulkSender> senders = new ArrayList<>();
+    private final List<AcceptCookie.Copy> copies;
+    private final Optional<DiskStream> disks;
     private volatile String closing = "the migration is over";
 
     /**
@@ -37,7 +55,7 @@ public final class TcpSourceLink implements SourceLink {
      *
      * @param post hears what the destination says and what becomes of it; must not block; may be
      *     called before this method returns
-     * @param bytesPerSecond the bound for all pages together; 0: none
+     * @param bytesPerSecond the bound for pages and disks together; 0: none
      * @throws LinkRefusedException if the other node says no
      * @throws IOException if it cannot be reached
      * @throws ProtocolException if what answers is no node
@@ -52,25 +70,48 @@ public final class TcpSourceLink implements SourceLink {
         Handshake.Opened control =
                 Handshake.open(address, self, ConnectionKind.MIGRATION, migration.migration());
         List<SocketChannel> channels = new ArrayList<>();
+        Optional<SocketChannel> disk = Optional.empty();
         try {
-            ClosingDeadline.within(
-                    ACCEPT_LIMIT,
-                    control.channel(),
-                    address + " does not answer OPEN_MIGRATION",
-                    () -> ask(address, control.channel(), migration));
+            AcceptCookie accepted =
+                    ClosingDeadline.within(
+                            ACCEPT_LIMIT,
+                            control.channel(),
+                            address + " does not answer OPEN_MIGRATION",
+                            () -> ask(address, control.channel(), migration));
             for (int i = 0; i < migration.connections(); i++) {
                 channels.add(
                         Handshake.open(address, self, ConnectionKind.BULK, migration.migration())
                                 .channel());
             }
+            if (!accepted.copies().isEmpty()) {
+                disk =
+                        Optional.of(
+                                Handshake.open(
+                                                address,
+                                                self,
+                                                ConnectionKind.DISK,
+                                                migration.migration())
+                                        .channel());
+            }
             TcpSourceLink link =
-                    new TcpSourceLink(control, channels, migration, new Pace(bytesPerSecond), post);
+                    new TcpSourceLink(
+                            control,
+                            channels,
+                            accepted.copies(),
+                            disk,
+                            migration,
+                            bytesPerSecond,
+                            post);
             link.control.start();
             link.senders.forEach(BulkSender::start);
+            link.disks.ifPresent(DiskStream::start);
             return link;
-        } catch (IOException | RuntimeException e) {
+        } catch (IOException | RuntimeException | OutOfMemoryError e) {
             for (SocketChannel channel : channels) {
                 channel.close();
+            }
+            if (disk.isPresent()) {
+                disk.get().close();
             }
             control.channel().close();
             throw e;
@@ -80,12 +121,15 @@ public final class TcpSourceLink implements SourceLink {
     /** The destination reserves all of main memory before it answers. */
     private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
 
-    private static LinkMessage ask(
+    private static AcceptCookie ask(
             NodeAddress address, SocketChannel channel, LinkMessage.OpenMigration migration)
             throws IOException {
         Handshake.write(channel, migration);
         return switch (Handshake.read(channel)) {
-            case LinkMessage.SessionAccepted accepted -> accepted;
+            case LinkMessage.MigrationAccepted(var cookie) ->
+                    CookieJson.read("Begin", cookie, AcceptCookie.class);
+            // A release that cannot take disks in: it has looked whether it shares them all.
+            case LinkMessage.SessionAccepted _ -> new AcceptCookie(Cookies.VERSION, List.of());
             case LinkMessage.SessionRefused(String text) ->
                     throw new LinkRefusedException(address + " refuses the domain: " + text);
             case LinkMessage other ->
@@ -93,7 +137,7 @@ public final class TcpSourceLink implements SourceLink {
                             "link to " + address,
                             ProtocolException.OFFSET_UNKNOWN,
                             "answer to OPEN_MIGRATION",
-                            "SESSION_ACCEPTED or SESSION_REFUSED",
+                            "MIGRATION_ACCEPTED or SESSION_REFUSED",
                             Handshake.name(other));
         };
     }
@@ -101,12 +145,25 @@ public final class TcpSourceLink implements SourceLink {
     private TcpSourceLink(
             Handshake.Opened control,
             List<SocketChannel> channels,
+            List<AcceptCookie.Copy> copies,
+            Optional<SocketChannel> disk,
             LinkMessage.OpenMigration migration,
-            Pace pace,
+            long bytesPerSecond,
             Consumer<SourceEvent> post)
             throws IOException {
         this.peer = control.peer();
         this.post = post;
+        this.copies = copies;
+        Pace pace = new Pace(bytesPerSecond);
+        this.disks =
+                disk.map(
+                        channel ->
+                                new DiskStream(
+                                        pace.over(channel),
+                                        peer.nodeName(),
+                                        DISK_STALL_NANOS,
+                                        this::diskBroken,
+                                        ringBytes(bytesPerSecond)));
         for (SocketChannel channel : channels) {
             bulk.add(new CountedChannel(pace.over(channel)));
             senders.add(new BulkSender(peer.nodeName(), this::bulkBroken));
@@ -128,6 +185,16 @@ public final class TcpSourceLink implements SourceLink {
     /** What a connection's sender writes to. */
     public WritableByteChannel bulk(int connection) {
         return bulk.get(connection);
+    }
+
+    /** Disks that the destination does not share, in the order of their numbers on DISK. */
+    public List<AcceptCookie.Copy> copies() {
+        return copies;
+    }
+
+    /** Where their writes go; present where there are any. */
+    public Optional<DiskStream> disks() {
+        return disks;
     }
 
     /** Bytes on all connections by now. */
@@ -158,18 +225,23 @@ public final class TcpSourceLink implements SourceLink {
     @Override
     public void cancel(String reason) {
         closing = reason;
+        disks.ifPresent(DiskStream::discard);
         control.send(new LinkMessage.CancelMigration(LinkMessage.clip(reason)));
     }
 
     @Override
     public void close() {
         senders.forEach(BulkSender::expectEnd);
+        disks.ifPresent(DiskStream::discard);
         try {
             control.close(closing);
         } finally {
             try {
                 for (CountedChannel channel : bulk) {
                     channel.close();
+                }
+                if (disks.isPresent()) {
+                    disks.get().close(JOIN_NANOS);
                 }
             } catch (IOException e) {
                 LOG.debug(
@@ -188,6 +260,13 @@ public final class TcpSourceLink implements SourceLink {
         }
     }
 
+    /** As {@link #bulkBroken}; the guest's write that found it out must not wait for the word. */
+    private void diskBroken(String reason) {
+        Thread.ofVirtual()
+                .name("link-disk-ended-" + peer.nodeName())
+                .start(() -> bulkBroken(reason));
+    }
+
     private final class Listener implements ControlConnection.Listener {
         @Override
         public void message(LinkMessage message) {
@@ -200,6 +279,8 @@ public final class TcpSourceLink implements SourceLink {
 
         @Override
         public void lost(String reason) {
+            // First of all: the guest may wait for a node that is not there any more.
+            disks.ifPresent(DiskStream::discard);
             post.accept(new SourceEvent.PeerLost(reason));
         }
 

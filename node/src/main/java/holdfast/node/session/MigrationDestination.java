@@ -8,8 +8,11 @@ import holdfast.engine.migrate.DestinationOutcome;
 import holdfast.engine.migrate.DestinationSession;
 import holdfast.engine.migrate.DestinationState;
 import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.migrate.Storage;
+import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
+import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.link.TcpDestinationLink;
 import holdfast.wire.link.LinkMessage;
@@ -42,6 +45,7 @@ public final class MigrationDestination {
     private final String peerName;
     private final String peerAddress;
     private final FeaturePlan plan;
+    private final Storage storage;
     private final Arrival arrival;
     private final Listener listener;
     private final SessionQueue<DestinationEvent> queue =
@@ -57,20 +61,28 @@ public final class MigrationDestination {
             String peerName,
             String peerAddress,
             FeaturePlan plan,
+            Storage storage,
             Arrival arrival,
             Listener listener) {
         this.opening = opening;
         this.peerName = peerName;
         this.peerAddress = peerAddress;
         this.plan = plan;
+        this.storage = storage;
         this.arrival = arrival;
         this.listener = listener;
     }
 
-    /** What the listener of links needs to begin. */
-    public MigrationAccepter.Decision.Accepted accepted(GuestMemory memory) {
+    /**
+     * What the listener of links needs to begin.
+     *
+     * @param copies for a source that can send disks
+     * @param disks where they go
+     */
+    public MigrationAccepter.Decision.Accepted accepted(
+            GuestMemory memory, Optional<AcceptCookie> copies, Optional<DiskWrites> disks) {
         return new MigrationAccepter.Decision.Accepted(
-                memory, queue::post, this::start, this::neverStarted);
+                memory, copies, disks, queue::post, this::start, this::neverStarted);
     }
 
     private void start(TcpDestinationLink link) {
@@ -100,7 +112,7 @@ public final class MigrationDestination {
                 opening.connections());
         DestinationSession session =
                 new DestinationSession(
-                        new DestinationMachine(plan, opening.generation()),
+                        new DestinationMachine(plan, opening.generation(), storage),
                         new DestinationSession.Ports(
                                 arrival, link, link.pages(), System::nanoTime, new Observer()));
         try {

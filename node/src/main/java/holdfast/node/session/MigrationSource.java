@@ -3,6 +3,7 @@ package holdfast.node.session;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.memory.PageSender;
 import holdfast.engine.migrate.Cookies;
+import holdfast.engine.migrate.DepartingDisks;
 import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceEvent;
@@ -12,6 +13,8 @@ import holdfast.engine.migrate.SourceOutcome;
 import holdfast.engine.migrate.SourceSession;
 import holdfast.engine.migrate.SourceState;
 import holdfast.engine.migrate.ThrottledGuest;
+import holdfast.node.link.AcceptCookie;
+import holdfast.node.link.DiskStream;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.PeerInquiry;
@@ -55,6 +58,23 @@ public final class MigrationSource {
         void broken(RuntimeException failure);
     }
 
+    /** Disks that the destination does not share, and how far they are. */
+    public interface Disks extends DepartingDisks {
+        /** One for each disk, in their order. Any thread. */
+        List<ProtectedGuest.DiskFigures> figures();
+    }
+
+    /** Prepares to copy disks; the session begins and ends it. */
+    @FunctionalInterface
+    public interface DiskCopying {
+        /**
+         * @param copies what the destination wants
+         * @param stream present where it wants any
+         * @throws ReplicationException if that is not what is wanted here
+         */
+        Optional<Disks> prepare(List<AcceptCookie.Copy> copies, Optional<DiskStream> stream);
+    }
+
     /** What happens when the operator's time is over. */
     public enum OnTimeout {
         /** The guest stays here. */
@@ -68,7 +88,7 @@ public final class MigrationSource {
 
     /**
      * @param opening what the destination is asked for
-     * @param bytesPerSecond the bound for pages; 0: none
+     * @param bytesPerSecond the bound for pages and disks; 0: none
      * @param finishLimit for the destination's features
      * @param orderedNanos when the operator gave the order, on the clock of {@link
      *     System#nanoTime()}
@@ -86,6 +106,7 @@ public final class MigrationSource {
     private final Settings settings;
     private final NodeIdentity self;
     private final TcpSourceLink link;
+    private final Optional<Disks> disks;
     private final SessionQueue<SourceEvent> queue;
     private final Listener listener;
     private final SourceSession session;
@@ -111,6 +132,7 @@ public final class MigrationSource {
             Settings settings,
             ProtectedGuest guest,
             ThrottledGuest throttle,
+            DiskCopying copying,
             NodeIdentity self,
             Listener listener)
             throws IOException {
@@ -128,8 +150,9 @@ public final class MigrationSource {
         try {
             ProtectedGuest.Tracking tracking = guest.openTracker();
             try {
+                Optional<Disks> disks = copying.prepare(link.copies(), link.disks());
                 return new MigrationSource(
-                        settings, guest, throttle, tracking, link, queue, self, listener);
+                        settings, guest, throttle, disks, tracking, link, queue, self, listener);
             } catch (RuntimeException | OutOfMemoryError e) {
                 tracking.tracker().close();
                 throw e;
@@ -145,6 +168,7 @@ public final class MigrationSource {
             Settings settings,
             ProtectedGuest guest,
             ThrottledGuest throttle,
+            Optional<Disks> disks,
             ProtectedGuest.Tracking tracking,
             TcpSourceLink link,
             SessionQueue<SourceEvent> queue,
@@ -154,6 +178,7 @@ public final class MigrationSource {
         this.beginNanos = settings.orderedNanos();
         this.self = self;
         this.link = link;
+        this.disks = disks;
         this.queue = queue;
         this.listener = listener;
         List<PageSender> senders = new ArrayList<>();
@@ -181,7 +206,8 @@ public final class MigrationSource {
                                 this::ask,
                                 queue,
                                 System::nanoTime,
-                                new Observer()),
+                                new Observer(),
+                                disks.map(is -> is)),
                         queue::post);
         this.state = session.state();
         this.owner =
@@ -226,13 +252,14 @@ public final class MigrationSource {
     private void run(ProtectedGuest.Tracking tracking) {
         LOG.info(
                 "event=migration-started role=source domain={} migration={} generation={} peer={}"
-                        + " address={} connections={} tracker={}",
+                        + " address={} connections={} copiedDisks={} tracker={}",
                 domain(),
                 settings.opening().migration(),
                 settings.opening().generation(),
                 link.peer().nodeName(),
                 settings.peer(),
                 link.connections(),
+                link.copies().size(),
                 tracking.kind());
         try {
             session.start();
@@ -343,6 +370,16 @@ public final class MigrationSource {
     /** Bytes on the connections by now. */
     public long sentBytes() {
         return link.bulkBytes();
+    }
+
+    /** Disks that the destination does not share. */
+    public List<AcceptCookie.Copy> copies() {
+        return link.copies();
+    }
+
+    /** How far each of {@link #copies} is, in their order. */
+    public List<ProtectedGuest.DiskFigures> diskFigures() {
+        return disks.map(Disks::figures).orElse(List.of());
     }
 
     /** What was measured by now. */

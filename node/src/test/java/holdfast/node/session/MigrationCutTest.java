@@ -290,6 +290,7 @@ class MigrationCutTest {
                                     System.nanoTime()),
                             guests.leaving(),
                             MovingGuests.unthrottled(),
+                            (_, _) -> Optional.empty(),
                             A,
                             new Quiet());
         } catch (IOException | ProtocolException e) {

@@ -9,6 +9,7 @@ import holdfast.engine.migrate.DestinationOutcome;
 import holdfast.engine.migrate.Feature;
 import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.FeatureReport;
+import holdfast.engine.migrate.Storage;
 import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
@@ -127,7 +128,7 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         MemorySegment bytes = memory();
         Arriving arrival = new Arriving(migration, bytes);
         arriving.put(migration.migration(), arrival);
-        return arrival.session.accepted(view(bytes));
+        return arrival.session.accepted(view(bytes), Optional.empty(), Optional.empty());
     }
 
     @Override
@@ -173,7 +174,8 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
 
         Arriving(LinkMessage.OpenMigration migration, MemorySegment bytes) {
             this.bytes = bytes;
-            this.session = new MigrationDestination(migration, "a", "a", PLAN, this, this);
+            this.session =
+                    new MigrationDestination(migration, "a", "a", PLAN, Storage.SHARED, this, this);
         }
 
         @Override

@@ -186,9 +186,18 @@ public final class DiskMirror {
 
     /** The size of a block node's content. */
     public static long sizeBytes(QmpClient qmp, String node) {
+        return image(qmp, node).path("virtual-size").asLong();
+    }
+
+    /** What a block node's image takes of its storage; 0 where that cannot be said. */
+    public static long allocatedBytes(QmpClient qmp, String node) {
+        return image(qmp, node).path("actual-size").asLong();
+    }
+
+    private static JsonNode image(QmpClient qmp, String node) {
         for (JsonNode found : qmp.execute("query-named-block-nodes", Map.of("flat", true))) {
             if (found.path("node-name").asText().equals(node)) {
-                return found.path("image").path("virtual-size").asLong();
+                return found.path("image");
             }
         }
         throw new HypervisorException("query-named-block-nodes", "there is no node " + node);
@@ -269,6 +278,20 @@ public final class DiskMirror {
 
     /** The guest is suspended. */
     private static void remove(QmpClient qmp, Path outOfBand, int index) {
+        endJob(qmp, outOfBand, index);
+        removeTarget(qmp, TARGET + index);
+    }
+
+    /**
+     * Ends the job and leaves the rest to {@link #remove}: for the moments in which a guest that
+     * stands still is waited for. Only while it does; what it wrote before has reached the export.
+     */
+    public void end() {
+        closing = true;
+        endJob(qmp, outOfBand, index);
+    }
+
+    private static void endJob(QmpClient qmp, Path outOfBand, int index) {
         String job = JOB + index;
         String target = TARGET + index;
         try (QmpClient.ExpectedEvent gone =
@@ -283,7 +306,6 @@ public final class DiskMirror {
                             "block-job-cancel",
                             Map.of("device", job, "force", true),
                             QmpClient.COMMAND_LIMIT))) {
-                removeTarget(qmp, target);
                 return;
             }
             try {
@@ -296,7 +318,6 @@ public final class DiskMirror {
                 gone.await(END_LIMIT);
             }
         }
-        removeTarget(qmp, target);
     }
 
     /** Whether the job was not there any more. */

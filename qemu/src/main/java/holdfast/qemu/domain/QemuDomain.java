@@ -89,6 +89,21 @@ public final class QemuDomain implements Domain, AutoCloseable {
         }
     }
 
+    /**
+     * As {@link #attach(Path, Path)}, for one that stands still, and may have let go of its images
+     * for a hand-over: QEMU aborts if its state is saved once more before it has run. So nothing is
+     * saved.
+     */
+    public static QemuDomain attachSuspended(Path monitor, Path stateDirectory) {
+        QmpClient qmp = QmpClient.connect(monitor, CONNECT_LIMIT);
+        try {
+            return adopt(qmp, OpenFiles.listenerOf(monitor), stateDirectory, Optional.empty());
+        } catch (RuntimeException e) {
+            qmp.close();
+            throw e;
+        }
+    }
+
     /** As {@link #attach(Path, Path)}, for a process that was started here. */
     public static QemuDomain attach(QemuProcess process, Path stateDirectory) {
         return attach(process.files().qmp(), stateDirectory);

@@ -33,5 +33,13 @@ public enum MigrationFault {
     /** The device state cannot be saved. */
     SAVE_FAILS,
     /** A byte arrives damaged. */
-    BYTES_DAMAGED
+    BYTES_DAMAGED,
+    /** The source's mirror of a disk ends by itself: writes pass it by. */
+    MIRROR_BREAKS,
+    /** The hypervisor does not take the mirror out at the first attempt. */
+    DETACH_REFUSED_ONCE,
+    /** The destination has no room for what the guest's disk holds. */
+    DESTINATION_DISK_FULL,
+    /** The connection that carries disk writes breaks, and no other. */
+    DISK_CONNECTION_BREAKS
 }

@@ -26,6 +26,7 @@ import holdfast.engine.migrate.SourceObserver;
 import holdfast.engine.migrate.SourceOutcome;
 import holdfast.engine.migrate.SourceSession;
 import holdfast.engine.migrate.SourceState;
+import holdfast.engine.migrate.Storage;
 import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
@@ -43,6 +44,7 @@ import java.nio.channels.ReadableByteChannel;
 import java.nio.channels.WritableByteChannel;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
@@ -96,6 +98,7 @@ public final class MigrationWorld {
      * @param initFails features that cannot be brought up
      * @param deinitFails features that cannot be taken down
      * @param seed for what the guest writes
+     * @param storage whether its disk moves with it
      */
     public record Plan(
             FeaturePlan features,
@@ -103,10 +106,22 @@ public final class MigrationWorld {
             int afterStep,
             Set<String> initFails,
             Set<String> deinitFails,
-            long seed) {
+            long seed,
+            Storage storage) {
         public Plan {
             initFails = Set.copyOf(initFails);
             deinitFails = Set.copyOf(deinitFails);
+        }
+
+        /** On shared storage. */
+        public Plan(
+                FeaturePlan features,
+                MigrationFault fault,
+                int afterStep,
+                Set<String> initFails,
+                Set<String> deinitFails,
+                long seed) {
+            this(features, fault, afterStep, initFails, deinitFails, seed, Storage.SHARED);
         }
     }
 
@@ -119,6 +134,7 @@ public final class MigrationWorld {
     private final List<String> hooks = new ArrayList<>();
     private final Pipe pipe = new Pipe();
     private final PageReceiver receiver = new PageReceiver(view(there), pipe);
+    private final MovingDisk disk = new MovingDisk(new DiskPlace());
     private final SourceSession source;
     private final DestinationSession destination;
     private Copy sourceCopy = Copy.RUNS;
@@ -136,6 +152,7 @@ public final class MigrationWorld {
     private boolean receiving = true;
     private int steppedCount;
     private long generation;
+    private Optional<long[]> leftImage = Optional.empty();
     private Optional<SourceOutcome> outcome = Optional.empty();
     private Optional<String> undecided = Optional.empty();
 
@@ -164,11 +181,14 @@ public final class MigrationWorld {
                                 this::ask,
                                 this::after,
                                 () -> 0,
-                                new SourceSide()),
+                                new SourceSide(),
+                                plan.storage() == Storage.COPIED
+                                        ? Optional.of(disk)
+                                        : Optional.empty()),
                         this::toSource);
         destination =
                 new DestinationSession(
-                        new DestinationMachine(plan.features(), 7),
+                        new DestinationMachine(plan.features(), 7, plan.storage()),
                         new DestinationSession.Ports(
                                 new Arriving(),
                                 new ToSource(),
@@ -207,6 +227,7 @@ public final class MigrationWorld {
             }
             step.run();
             steppedCount++;
+            guestsWrite();
             check();
             if (steppedCount > STEPS_MAX) {
                 throw new AssertionError("no end after " + STEPS_MAX + " steps: " + describe());
@@ -220,6 +241,15 @@ public final class MigrationWorld {
                 undecided,
                 outcome.map(SourceOutcome::reports).orElse(List.of()),
                 hooks);
+    }
+
+    private void guestsWrite() {
+        if (sourceCopy == Copy.RUNS) {
+            disk.sourceGuestWrites(random);
+        }
+        if (destinationCopy == Copy.RUNS) {
+            disk.destinationGuestWrites(random);
+        }
     }
 
     private void strike() {
@@ -264,11 +294,22 @@ public final class MigrationWorld {
                 breakLink("cut");
             }
             case CANCELLED -> toSource(new SourceEvent.Cancel("the operator"));
+            case MIRROR_BREAKS -> disk.mirrorBreaks();
+            case DETACH_REFUSED_ONCE -> disk.refuseDetachingOnce();
+            case DESTINATION_DISK_FULL -> disk.destinationFillsUp();
+            case DISK_CONNECTION_BREAKS -> {
+                if (plan.storage() == Storage.COPIED && receiving) {
+                    disk.discard();
+                    toSource(new SourceEvent.SessionFailed("the disk connection broke"));
+                    toDestination(new DestinationEvent.SourceViolated("the disk connection ended"));
+                }
+            }
         }
     }
 
     private void killSourceDaemon() {
         sourceDaemon = false;
+        disk.sourceDaemonDied();
         breakLink("the source's daemon is gone");
     }
 
@@ -281,6 +322,7 @@ public final class MigrationWorld {
     private void breakLink(String reason) {
         if (linked) {
             linked = false;
+            disk.discard();
             toSource(new SourceEvent.PeerLost(reason));
             toDestination(new DestinationEvent.SourceLost(reason));
         }
@@ -391,6 +433,11 @@ public final class MigrationWorld {
         if (handedOver && sourceCopy == Copy.RUNS && record == Record.TOOK_OVER) {
             throw new AssertionError("a domain that was taken over runs again: " + describe());
         }
+        if (record == Record.TOOK_OVER
+                && leftImage.isPresent()
+                && !Arrays.equals(leftImage.get(), disk.sourceImage())) {
+            throw new AssertionError("I1: the source's image is written still: " + describe());
+        }
     }
 
     private void checkEnd() {
@@ -402,6 +449,9 @@ public final class MigrationWorld {
                         || plan.fault() == MigrationFault.SOURCE_GUEST_DIES_LINK_BREAKS;
         if (!somewhere && !died && undecided.isEmpty()) {
             throw new AssertionError("I4: it runs nowhere: " + describe());
+        }
+        if (sourceCopy == Copy.RUNS && disk.isMirrored()) {
+            throw new AssertionError("the disk is mirrored still: " + describe());
         }
         if (destinationCopy == Copy.RUNS && here.mismatch(there) >= 0) {
             throw new AssertionError(
@@ -498,6 +548,12 @@ public final class MigrationWorld {
         @Override
         public void resume() {
             requireProcess("cont");
+            boolean back =
+                    source.state() instanceof SourceState.Resuming
+                            || source.state() instanceof SourceState.GivenBack;
+            if (back && disk.isMirrored()) {
+                throw new AssertionError("it goes on with its disk mirrored: " + describe());
+            }
             if (plan.fault() == MigrationFault.RESUME_REFUSED_ONCE && !resumeRefused) {
                 resumeRefused = true;
                 throw new HypervisorException("cont", "the image is locked");
@@ -520,6 +576,9 @@ public final class MigrationWorld {
         public DeviceState saveForHandOver() {
             if (plan.fault() == MigrationFault.SAVE_FAILS) {
                 throw new HypervisorException("save", "no room");
+            }
+            if (disk.isMirrored()) {
+                throw new AssertionError("images are let go of while mirrored: " + describe());
             }
             return saveDeviceState();
         }
@@ -785,6 +844,10 @@ public final class MigrationWorld {
             if (next != generation) {
                 throw new AssertionError("handed over " + generation + ", run with " + next);
             }
+            if (plan.storage() == Storage.COPIED) {
+                disk.requireWhole(describe());
+                leftImage = Optional.of(disk.sourceImage());
+            }
             record = Record.TOOK_OVER;
             if (plan.fault() == MigrationFault.RUN_REFUSED) {
                 destinationCopy = Copy.GONE;
@@ -806,6 +869,53 @@ public final class MigrationWorld {
         public void discard(String reason, List<FeatureReport> reports) {
             destinationCopy = Copy.GONE;
             record = Record.DISCARDED;
+        }
+    }
+
+    private final class DiskPlace implements MovingDisk.World {
+        @Override
+        public void later(Runnable step) {
+            steps.add(step);
+        }
+
+        @Override
+        public boolean sourceGuestRuns() {
+            return sourceCopy == Copy.RUNS;
+        }
+
+        @Override
+        public boolean sourceActs() {
+            return sourceDaemon && sourceCopy != Copy.GONE;
+        }
+
+        @Override
+        public boolean connected() {
+            return linked;
+        }
+
+        @Override
+        public boolean receiving() {
+            return receiving && destinationDaemon;
+        }
+
+        @Override
+        public boolean destinationGuestRuns() {
+            return destinationCopy == Copy.RUNS;
+        }
+
+        @Override
+        public void forced(int boundaries) {
+            toDestination(new DestinationEvent.DisksForced(boundaries));
+        }
+
+        @Override
+        public void violated(String reason) {
+            toDestination(new DestinationEvent.SourceViolated(reason));
+        }
+
+        @Override
+        public void destinationFails(String reason) {
+            toDestination(new DestinationEvent.Failed(reason));
         }
     }
 

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.FeatureReport;
+import holdfast.engine.migrate.Storage;
 import holdfast.sim.migrate.MigrationWorld.Copy;
 import holdfast.sim.migrate.MigrationWorld.End;
 import holdfast.sim.migrate.MigrationWorld.Plan;
@@ -12,10 +13,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Predicate;
 
 class MigrationWorldTest {
+    private static final Predicate<Copy> COPY_RUNS = copy -> copy == Copy.RUNS;
+
     private static final FeaturePlan FEATURES =
             FeaturePlan.of(
                     FeaturePlan.Policy.DEFAULT,
@@ -24,13 +29,18 @@ class MigrationWorldTest {
                     List.of(FeaturePlan.Part.DISKS, FeaturePlan.Part.NICS));
 
     private static Plan plan(MigrationFault fault, int step, long seed) {
-        return new Plan(FEATURES, fault, step, Set.of(), Set.of(), seed);
+        return plan(fault, step, seed, Storage.SHARED);
     }
 
-    @Test
-    void without_a_fault_the_guest_moves_whole() {
+    private static Plan plan(MigrationFault fault, int step, long seed, Storage storage) {
+        return new Plan(FEATURES, fault, step, Set.of(), Set.of(), seed, storage);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Storage.class)
+    void without_a_fault_the_guest_moves_whole(Storage storage) {
         for (long seed = 0; seed < 50; seed++) {
-            End end = MigrationWorld.run(plan(MigrationFault.NONE, 0, seed));
+            End end = MigrationWorld.run(plan(MigrationFault.NONE, 0, seed, storage));
             assertThat(end.destination()).isEqualTo(Copy.RUNS);
             assertThat(end.source()).isEqualTo(Copy.GONE);
             assertThat(end.reports()).allMatch(r -> r.result() == FeatureReport.Result.UP);
@@ -42,13 +52,39 @@ class MigrationWorldTest {
     @EnumSource(MigrationFault.class)
     void whatever_fails_after_whichever_step_one_copy_runs_or_a_state_says_whose_it_is(
             MigrationFault fault) {
-        int steps = MigrationWorld.run(plan(MigrationFault.NONE, 0, 1)).steps();
-        assertThat(steps).isGreaterThan(20);
-        for (int step = 0; step <= steps; step++) {
-            for (long seed = 0; seed < 3; seed++) {
-                MigrationWorld.run(plan(fault, step, seed));
+        for (Storage storage : Storage.values()) {
+            int steps = MigrationWorld.run(plan(MigrationFault.NONE, 0, 1, storage)).steps();
+            assertThat(steps).isGreaterThan(20);
+            for (int step = 0; step <= steps; step++) {
+                for (long seed = 0; seed < 3; seed++) {
+                    MigrationWorld.run(plan(fault, step, seed, storage));
+                }
             }
         }
+    }
+
+    @Test
+    void a_disk_that_cannot_be_copied_leaves_the_guest_where_it_is() {
+        int steps = MigrationWorld.run(plan(MigrationFault.NONE, 0, 1, Storage.COPIED)).steps();
+        Set<Copy> ends = new HashSet<>();
+        for (MigrationFault fault :
+                List.of(
+                        MigrationFault.MIRROR_BREAKS,
+                        MigrationFault.DESTINATION_DISK_FULL,
+                        MigrationFault.DISK_CONNECTION_BREAKS)) {
+            for (int step = 0; step <= steps; step++) {
+                End end = MigrationWorld.run(plan(fault, step, 1, Storage.COPIED));
+                assertThat(List.of(end.source(), end.destination()).stream().filter(COPY_RUNS))
+                        .as("%s after step %d: %s", fault, step, end)
+                        .hasSize(1);
+                ends.add(end.source());
+            }
+        }
+        // Early enough it stays, late enough it has moved by then.
+        assertThat(ends).containsExactlyInAnyOrder(Copy.RUNS, Copy.GONE);
+        End refused =
+                MigrationWorld.run(plan(MigrationFault.DETACH_REFUSED_ONCE, 0, 1, Storage.COPIED));
+        assertThat(refused.source()).isEqualTo(Copy.RUNS);
     }
 
     @Test

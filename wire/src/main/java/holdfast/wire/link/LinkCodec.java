@@ -21,6 +21,7 @@ import holdfast.wire.link.LinkMessage.Heartbeat;
 import holdfast.wire.link.LinkMessage.Hello;
 import holdfast.wire.link.LinkMessage.InboundFrame;
 import holdfast.wire.link.LinkMessage.Inquire;
+import holdfast.wire.link.LinkMessage.MigrationAccepted;
 import holdfast.wire.link.LinkMessage.MigrationFinished;
 import holdfast.wire.link.LinkMessage.MigrationPerformed;
 import holdfast.wire.link.LinkMessage.MigrationPrepared;
@@ -84,7 +85,8 @@ public final class LinkCodec {
         HAND_OVER(84, 8),
         TAKEN_OVER(85, LinkMessage.COOKIE_BYTES_MAX + 4),
         CANCEL_MIGRATION(86, LinkMessage.REASON_BYTES_MAX + 8),
-        ROLLED_BACK(87, LinkMessage.COOKIE_BYTES_MAX + 4);
+        ROLLED_BACK(87, LinkMessage.COOKIE_BYTES_MAX + 4),
+        MIGRATION_ACCEPTED(88, LinkMessage.COOKIE_BYTES_MAX + 4);
 
         private final int number;
         private final int bodyBytesMax;
@@ -273,6 +275,10 @@ public final class LinkCodec {
                 cookie(m.cookie(), out);
                 yield Type.OPEN_MIGRATION;
             }
+            case MigrationAccepted(Bytes cookie) -> {
+                cookie(cookie, out);
+                yield Type.MIGRATION_ACCEPTED;
+            }
             case MigrationPrepared(Bytes cookie) -> {
                 cookie(cookie, out);
                 yield Type.MIGRATION_PREPARED;
@@ -459,6 +465,7 @@ public final class LinkCodec {
                             in.u64("generation"),
                             in.text("text"));
             case OPEN_MIGRATION -> openMigration(in);
+            case MIGRATION_ACCEPTED -> new MigrationAccepted(cookie(in));
             case MIGRATION_PREPARED -> new MigrationPrepared(cookie(in));
             case MIGRATION_PERFORMED -> performed(in);
             case MIGRATION_FINISHED -> new MigrationFinished(cookie(in));

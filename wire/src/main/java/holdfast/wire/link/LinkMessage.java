@@ -446,6 +446,16 @@ public sealed interface LinkMessage {
         }
     }
 
+    /**
+     * The domain may come, and this is what must travel besides memory. In place of
+     * SESSION_ACCEPTED, to a source whose OPEN_MIGRATION says that it can send disks.
+     */
+    record MigrationAccepted(Bytes cookie) implements ToSource {
+        public MigrationAccepted {
+            requireCookie("MIGRATION_ACCEPTED cookie", cookie);
+        }
+    }
+
     /** The destination's hypervisor waits, stopped, and this is what it found. */
     record MigrationPrepared(Bytes cookie) implements ToSource {
         public MigrationPrepared {

@@ -224,7 +224,11 @@ class LinkCodecTest {
                 new Row(
                         "ROLLED_BACK",
                         "0000000600570000c05f89ff395f231a" + "000000027b7d",
-                        new LinkMessage.RolledBack(Bytes.ofHex("7b7d"))));
+                        new LinkMessage.RolledBack(Bytes.ofHex("7b7d"))),
+                new Row(
+                        "MIGRATION_ACCEPTED",
+                        "0000000600580000c05f89ff6a976ec0" + "000000027b7d",
+                        new LinkMessage.MigrationAccepted(Bytes.ofHex("7b7d"))));
     }
 
     @ParameterizedTest

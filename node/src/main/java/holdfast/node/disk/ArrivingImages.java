@@ -1,0 +1,281 @@
+package holdfast.node.disk;
+
+import holdfast.engine.DiskException;
+import holdfast.engine.disk.DiskSizes;
+import holdfast.engine.port.DiskWrites;
+import holdfast.wire.disk.JournalHeader;
+
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Optional;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.locks.Condition;
+import java.util.concurrent.locks.ReentrantLock;
+
+/**
+ * The disks of a domain that moves here, as raw images that are written at once: until it is handed
+ * over they are worth nothing, and whoever breaks off before throws them away. After the last
+ * {@link #boundary} they are whole and on stable storage.
+ *
+ * <p>A thread of its own brings them there all the while, so that little is left for the guest's
+ * pause. Whoever writes faster than that waits.
+ */
+public final class ArrivingImages implements DiskWrites, AutoCloseable {
+    private static final Logger LOG = LoggerFactory.getLogger(ArrivingImages.class);
+
+    /** What is written and not forced: from here on it is forced in the background. */
+    static final long FORCED_FROM_BYTES = 16L << 20;
+
+    /** And with so much the writer waits. */
+    static final long UNFORCED_BYTES_MAX = 128L << 20;
+
+    /** A hole costs its place in the file system's journal. */
+    private static final long ZEROES_COST_BYTES = 4096;
+
+    private static final long FORCE_LIMIT_NANOS = TimeUnit.SECONDS.toNanos(60);
+
+    private final DiskFiles files;
+    private final DiskSizes sizes;
+    private final ImageOpening.Opened opened;
+    private final Thread forcing;
+    private final ReentrantLock lock = new ReentrantLock();
+    private final Condition changed = lock.newCondition();
+
+    /** Cost of all writes, and up to where they are on stable storage. */
+    private long written;
+
+    private long forced;
+    private Optional<DiskException> failure = Optional.empty();
+    private boolean closing;
+    private boolean closed;
+
+    private ArrivingImages(DiskFiles files, DiskSizes sizes, ImageOpening.Opened opened) {
+        this.files = files;
+        this.sizes = sizes;
+        this.opened = opened;
+        this.forcing =
+                Thread.ofPlatform().name("images-force").daemon().unstarted(this::forceAlways);
+    }
+
+    /**
+     * Makes images ready to be filled.
+     *
+     * @param journals of replicas on this node: those of older sessions about these images are
+     *     removed
+     * @throws DiskException if an image is refused
+     */
+    public static ArrivingImages open(Path journals, List<ReplicaImages.Image> images) {
+        return open(new SystemFiles(), journals, images);
+    }
+
+    static ArrivingImages open(DiskFiles files, Path journals, List<ReplicaImages.Image> images) {
+        List<JournalHeader.Disk> disks =
+                images.stream()
+                        .map(i -> new JournalHeader.Disk(i.path().toString(), i.sizeBytes()))
+                        .toList();
+        ImageOpening.Opened opened = ImageOpening.openNoting(files, disks);
+        ArrivingImages arriving = new ArrivingImages(files, new DiskSizes(disks), opened);
+        try {
+            arriving.requireSizes(images);
+            ImageOpening.forgetOlder(files, journals, disks);
+            arriving.forcing.start();
+            return arriving;
+        } catch (DiskException e) {
+            arriving.closed = true;
+            opened.images().forEach(ImageFile::close);
+            arriving.removeMade();
+            throw e;
+        }
+    }
+
+    /** A device state that was saved for one disk does not fit a larger one. */
+    private void requireSizes(List<ReplicaImages.Image> images) {
+        for (int i = 0; i < images.size(); i++) {
+            Path path = images.get(i).path();
+            try {
+                long bytes = opened.images().get(i).file().size();
+                if (bytes != images.get(i).sizeBytes()) {
+                    throw new DiskException(
+                            "image %s has %d bytes, the disk has %d; name one of the same size"
+                                    .formatted(path, bytes, images.get(i).sizeBytes()));
+                }
+            } catch (IOException e) {
+                throw files.failure("image", path, "asking for its size", e);
+            }
+        }
+    }
+
+    @Override
+    public void write(int disk, long offsetBytes, ByteBuffer data) {
+        int bytes = data.remaining();
+        sizes.require(disk, offsetBytes, bytes);
+        awaitRoom();
+        opened.images().get(disk).write(data, offsetBytes);
+        wrote(bytes);
+    }
+
+    @Override
+    public void writeZeroes(int disk, long offsetBytes, long lengthBytes) {
+        sizes.require(disk, offsetBytes, lengthBytes);
+        awaitRoom();
+        opened.images().get(disk).zero(offsetBytes, lengthBytes);
+        wrote(ZEROES_COST_BYTES);
+    }
+
+    private void wrote(long cost) {
+        lock.lock();
+        try {
+            written += cost;
+            if (written - forced >= FORCED_FROM_BYTES) {
+                changed.signalAll();
+            }
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void awaitRoom() {
+        lock.lock();
+        try {
+            long left = FORCE_LIMIT_NANOS;
+            while (written - forced > UNFORCED_BYTES_MAX && failure.isEmpty() && !closing) {
+                if (left <= 0) {
+                    throw new DiskException(
+                            "image "
+                                    + opened.images().getFirst().path()
+                                    + ": its disk takes nothing in for "
+                                    + TimeUnit.NANOSECONDS.toSeconds(FORCE_LIMIT_NANOS)
+                                    + " s; look at the disk");
+                }
+                left = changed.awaitNanos(left);
+            }
+            if (failure.isPresent()) {
+                throw failure.get();
+            }
+            if (closing) {
+                throw new DiskException("the images are closed: the migration is over");
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new DiskException("interrupted while waiting for the images' disk", e);
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** On the return all writes before it are on stable storage. */
+    @Override
+    public void boundary(long epoch) {
+        awaitRoom();
+        long begun = System.nanoTime();
+        force();
+        LOG.info(
+                "event=images-forced images={} boundary={} micros={}",
+                opened.images().size(),
+                epoch,
+                TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - begun));
+    }
+
+    private void force() {
+        long now;
+        lock.lock();
+        try {
+            now = written;
+        } finally {
+            lock.unlock();
+        }
+        opened.images().forEach(ImageFile::force);
+        lock.lock();
+        try {
+            forced = Math.max(forced, now);
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    private void forceAlways() {
+        try {
+            while (awaitWork()) {
+                force();
+            }
+        } catch (DiskException e) {
+            lock.lock();
+            try {
+                failure = Optional.of(e);
+                changed.signalAll();
+            } finally {
+                lock.unlock();
+            }
+        } catch (InterruptedException e) {
+            // Nobody interrupts it; if somebody does, the writer forces at its boundaries.
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private boolean awaitWork() throws InterruptedException {
+        lock.lock();
+        try {
+            while (!closing && written - forced < FORCED_FROM_BYTES) {
+                changed.await();
+            }
+            return !closing;
+        } finally {
+            lock.unlock();
+        }
+    }
+
+    /** Lets go of the images, which stay as they are. Idempotent. */
+    @Override
+    public void close() {
+        lock.lock();
+        try {
+            closing = true;
+            changed.signalAll();
+        } finally {
+            lock.unlock();
+        }
+        join();
+        if (!closed) {
+            closed = true;
+            opened.images().forEach(ImageFile::close);
+        }
+    }
+
+    private void join() {
+        boolean interrupted = false;
+        long until = System.nanoTime() + FORCE_LIMIT_NANOS;
+        while (forcing.isAlive() && System.nanoTime() - until < 0) {
+            try {
+                forcing.join(TimeUnit.NANOSECONDS.toMillis(FORCE_LIMIT_NANOS));
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** The domain does not come: what was made for it goes. */
+    public void discard() {
+        close();
+        removeMade();
+    }
+
+    private void removeMade() {
+        for (Path path : opened.made()) {
+            try {
+                Files.deleteIfExists(path);
+            } catch (IOException e) {
+                LOG.warn("event=image-left image={} reason=\"{}\"", path, e.getMessage());
+            }
+        }
+    }
+}

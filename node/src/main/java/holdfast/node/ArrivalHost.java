@@ -101,9 +101,8 @@ final class ArrivalHost implements MigrationAccepter {
             // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
             registry.ledger().commit(registry.ledger().stage(entry));
             registry.remember(domain, "");
-            // All of it is reserved here: what a guest of this size lacks shows before anything is
-            // sent.
-            memory = MappedMemory.create(place.files().ram(), spec.memoryBytes());
+            // There was room a moment ago; it is reserved while QEMU starts and pages come in.
+            memory = MappedMemory.createUnreserved(place.files().ram(), spec.memoryBytes());
         } catch (RuntimeException e) {
             place.remove();
             registry.forget(domain);

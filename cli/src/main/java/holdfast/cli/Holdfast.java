@@ -44,7 +44,8 @@ final class Holdfast implements Runnable {
             description =
                     "The node's state directory (default: $"
                             + StateDirectory.VARIABLE
-                            + ", else /run/holdfast for root, else $$XDG_RUNTIME_DIR/holdfast).")
+                            + ", else /var/lib/holdfast and /run/holdfast for root, else"
+                            + " ~/.local/state/holdfast and $$XDG_RUNTIME_DIR/holdfast).")
     private Path stateDirectory;
 
     Holdfast(Surroundings surroundings) {

@@ -153,11 +153,11 @@ public final class Node implements NodeApi, AutoCloseable {
         this.settings = settings;
         Path state = settings.state().path();
         NodeIdentity self = new NodeIdentity(settings.name(), identity(state), VERSION);
-        Files.createDirectories(state.resolve("run"));
+        settings.state().create();
         registry =
                 new Registry(
                         self,
-                        state,
+                        settings.state(),
                         settings.ramDirectory(),
                         settings.replicaDirectory(),
                         new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
@@ -174,6 +174,7 @@ public final class Node implements NodeApi, AutoCloseable {
         operations = new DomainOperations(registry);
         // The listener comes last: whoever asks gets answers of a node that knows its domains.
         recovery.run();
+        settings.state().recordBoot();
         listener = LinkListener.open(settings.host(), settings.port(), self, secondaries, arrivals);
         Rehearsal.begin();
         reprotector.begin(primaries, announcedHost(), listener.address().getPort());

@@ -12,6 +12,7 @@ import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
+import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.net.NicGate;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.ProtocolException;
@@ -43,6 +44,9 @@ final class Recovery {
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final long ASK_AGAIN_SECONDS = 5;
 
+    /** Whatever ran before the host was started anew: the kernel's own number is nobody's. */
+    private static final ProcessIdentity NO_PROCESS = new ProcessIdentity(0, 0);
+
     private final Registry registry;
     private final Reprotector reprotector;
     private final ScheduledExecutorService timer;
@@ -54,13 +58,14 @@ final class Recovery {
     }
 
     void run() {
+        boolean hostRestarted = registry.state().hostRestarted();
         DomainStore.Contents<DomainSpec> contents = registry.store().load();
         for (DomainStore.Damage damage : contents.damages()) {
             LOG.error("event=store-damaged text=\"{}\"", damage.text());
         }
         for (DomainStore.Stored<DomainSpec> stored : contents.domains()) {
             try {
-                meet(stored);
+                meet(stored, hostRestarted);
             } catch (HypervisorException | UncheckedIOException e) {
                 LOG.error(
                         "event=not-met domain={} reason=\"{}\" next=\"its QEMU, if it runs, can be"
@@ -73,14 +78,17 @@ final class Recovery {
         ReplicaRecovery.redoAll(registry.journals());
     }
 
-    private void meet(DomainStore.Stored<DomainSpec> stored) {
+    private void meet(DomainStore.Stored<DomainSpec> stored, boolean hostRestarted) {
         if (stored.runtime().isEmpty()) {
             registry.store().remove(stored.name());
             return;
         }
         DomainRuntime runtime = stored.runtime().get();
         DomainPlace place = place(runtime);
-        ProcessIdentity process = new ProcessIdentity(runtime.pid(), runtime.pidStartTicks());
+        ProcessIdentity process =
+                hostRestarted
+                        ? NO_PROCESS
+                        : new ProcessIdentity(runtime.pid(), runtime.pidStartTicks());
         if (runtime.role() == DomainStatus.Role.SECONDARY) {
             meetReplica(stored, runtime, process, place);
             return;
@@ -96,7 +104,12 @@ final class Recovery {
             domain.replace(
                     view ->
                             view.with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
-                                    .telling("its process ended while the daemon was away"));
+                                    .telling(
+                                            hostRestarted
+                                                    ? "it ended with its host, which was started"
+                                                            + " anew"
+                                                    : "its process ended while the daemon was"
+                                                            + " away"));
             registry.add(domain);
             return;
         }
@@ -183,6 +196,8 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
+        // One that was being started when the daemon died has its number in its own files only.
+        QemuProcess.find(place.files()).ifPresent(started -> started.kill(KILL_LIMIT));
         place.remove();
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.
@@ -330,7 +345,9 @@ final class Recovery {
                 view ->
                         view.with(Optional.of(body))
                                 .telling(
-                                        "the daemon died while this was the primary: asking "
+                                        "the daemon died while this was "
+                                                + doing(runtime.role())
+                                                + ": asking "
                                                 + runtime.peer()
                                                 + " whether it took over"));
         registry.add(domain);
@@ -424,10 +441,21 @@ final class Recovery {
         }
     }
 
+    private static String doing(DomainStatus.Role role) {
+        return role == DomainStatus.Role.MOVING ? "being moved" : "the primary";
+    }
+
     private static void tell(HostedDomain domain, String what, String peer) {
+        HostedDomain.View now = domain.view();
         String text =
-                "suspended: the daemon died while this was the primary, and "
+                "suspended in generation "
+                        + now.generation()
+                        + ": the daemon died while this was "
+                        + doing(now.role())
+                        + ", and "
                         + what
+                        + "; whoever took over has generation "
+                        + (now.generation() + 1)
                         + "; if it does not run on "
                         + peer
                         + ", `holdfast unprotect "

@@ -6,6 +6,7 @@ import holdfast.node.api.RemusRequest;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.DomainStore;
+import holdfast.node.store.StateDirectory;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.RunningQemu;
 import holdfast.qemu.launch.Accelerator;
@@ -27,7 +28,7 @@ final class Registry {
     private static final Logger LOG = LoggerFactory.getLogger(Registry.class);
 
     private final NodeIdentity self;
-    private final Path stateDirectory;
+    private final StateDirectory state;
     private final Path ramDirectory;
     private final Optional<Path> replicaDirectory;
     private final DomainStore<DomainSpec> store;
@@ -36,13 +37,13 @@ final class Registry {
 
     Registry(
             NodeIdentity self,
-            Path stateDirectory,
+            StateDirectory state,
             Path ramDirectory,
             Optional<Path> replicaDirectory,
             DomainStore<DomainSpec> store,
             SessionLedger ledger) {
         this.self = self;
-        this.stateDirectory = stateDirectory;
+        this.state = state;
         this.ramDirectory = ramDirectory;
         this.replicaDirectory = replicaDirectory;
         this.store = store;
@@ -65,8 +66,8 @@ final class Registry {
         return ledger;
     }
 
-    Path stateDirectory() {
-        return stateDirectory;
+    StateDirectory state() {
+        return state;
     }
 
     /** Where replicas of disks lie, whatever descriptions say. */
@@ -76,12 +77,12 @@ final class Registry {
 
     /** Where the disks of replicas keep what is not in their images yet. */
     Path journals() {
-        return stateDirectory.resolve("journals");
+        return state.path().resolve("journals");
     }
 
     /** Where monitors and filters put their sockets. */
     Path runDirectory() {
-        return stateDirectory.resolve("run");
+        return state.run();
     }
 
     DomainPlace freshPlace(String name) {
@@ -97,7 +98,7 @@ final class Registry {
 
     /** Where what was found out about this machine is kept. */
     Path findings() {
-        return Accelerators.cacheDirectory(stateDirectory);
+        return Accelerators.cacheDirectory(state.path());
     }
 
     Collection<HostedDomain> all() {

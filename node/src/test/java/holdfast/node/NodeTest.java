@@ -224,6 +224,29 @@ class NodeTest {
     }
 
     @Test
+    void after_a_start_of_the_host_no_process_is_taken_for_one_of_before() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            long pid = a.create(hosts.firmwareGuest("g")).pid();
+            ProcessHandle sameNumber = ProcessHandle.of(pid).orElseThrow();
+            try {
+                a.abandon();
+                // A replica's process is killed where it is met.
+                hosts.rewriteRuntime("a", "g", Role.SECONDARY, 0);
+                Files.writeString(
+                        hosts.directory.resolve("a/boot-id"),
+                        "00000000-0000-0000-0000-000000000000\n");
+                Node again = hosts.start("a");
+                assertThat(again.list()).isEmpty();
+                assertThat(sameNumber.isAlive()).isTrue();
+            } finally {
+                sameNumber.destroyForcibly();
+                sameNumber.onExit().get(10, TimeUnit.SECONDS);
+            }
+        }
+    }
+
+    @Test
     void a_survivor_whose_daemon_died_before_it_was_registered_is_met_as_survivor()
             throws Exception {
         try (TestHosts hosts = new TestHosts()) {

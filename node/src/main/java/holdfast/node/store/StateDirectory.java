@@ -17,19 +17,32 @@ import java.util.Optional;
 /**
  * Where a daemon keeps its state, and the names in it.
  *
- * @param path absolute; need not exist until {@link #create}
+ * @param path what outlives the host: descriptions, who owns what, journals. Absolute; need not
+ *     exist until {@link #create}
+ * @param volatilePath what ends with the host: sockets. The same directory, or one that is empty
+ *     after a start of the host
  */
-public record StateDirectory(Path path) {
+public record StateDirectory(Path path, Path volatilePath) {
     /** Names the directory where no option does. */
     public static final String VARIABLE = "HOLDFAST_STATE_DIR";
 
+    private static final Path BOOT_ID = Path.of("/proc/sys/kernel/random/boot_id");
+
     public StateDirectory {
         path = path.toAbsolutePath().normalize();
+        volatilePath = volatilePath.toAbsolutePath().normalize();
+    }
+
+    /** One directory for all of it. */
+    public StateDirectory(Path path) {
+        this(path, path);
     }
 
     /**
-     * The option, else {@value #VARIABLE}, else {@code /run/holdfast} for root, else {@code
-     * $XDG_RUNTIME_DIR/holdfast}, else {@code /tmp/holdfast-USER}.
+     * The option, else {@value #VARIABLE}: that directory for everything. Else {@code
+     * /var/lib/holdfast} with the sockets in {@code /run/holdfast} for root, and for others {@code
+     * $XDG_STATE_HOME/holdfast} or {@code ~/.local/state/holdfast} with the sockets in {@code
+     * $XDG_RUNTIME_DIR/holdfast}; whoever lacks either has {@code /tmp/holdfast-USER} for it.
      *
      * @param environment of this process
      */
@@ -38,22 +51,39 @@ public record StateDirectory(Path path) {
         if (option.isPresent()) {
             return new StateDirectory(option.get());
         }
-        String variable = environment.getOrDefault(VARIABLE, "");
-        if (!variable.isBlank()) {
-            return new StateDirectory(Path.of(variable));
+        Optional<Path> variable = directory(environment, VARIABLE);
+        if (variable.isPresent()) {
+            return new StateDirectory(variable.get());
         }
         if (user.equals("root")) {
-            return new StateDirectory(Path.of("/run/holdfast"));
+            return new StateDirectory(Path.of("/var/lib/holdfast"), Path.of("/run/holdfast"));
         }
-        String runtime = environment.getOrDefault("XDG_RUNTIME_DIR", "");
-        return new StateDirectory(
-                runtime.isBlank()
-                        ? Path.of("/tmp", "holdfast-" + user)
-                        : Path.of(runtime, "holdfast"));
+        Path without = Path.of("/tmp", "holdfast-" + user);
+        Optional<Path> state =
+                directory(environment, "XDG_STATE_HOME")
+                        .or(
+                                () ->
+                                        directory(environment, "HOME")
+                                                .map(home -> home.resolve(".local/state")))
+                        .map(home -> home.resolve("holdfast"));
+        Optional<Path> runtime =
+                directory(environment, "XDG_RUNTIME_DIR").map(home -> home.resolve("holdfast"));
+        return new StateDirectory(state.orElse(without), runtime.orElse(without));
+    }
+
+    private static Optional<Path> directory(Map<String, String> environment, String variable) {
+        return Optional.ofNullable(environment.get(variable))
+                .filter(value -> !value.isBlank())
+                .map(Path::of);
     }
 
     public Path socket() {
-        return path.resolve("api.sock");
+        return volatilePath.resolve("api.sock");
+    }
+
+    /** Where monitors and filters put their sockets. */
+    public Path run() {
+        return volatilePath.resolve("run");
     }
 
     public Path log() {
@@ -64,29 +94,68 @@ public record StateDirectory(Path path) {
         return path.resolve("domains");
     }
 
-    /** Makes the directory, its owner's alone. One that exists is left as it is. */
+    /** Makes the directories, their owner's alone. One that exists is left as it is. */
     public void create() {
+        create(path);
+        create(volatilePath);
+        create(domains());
+        create(run());
+    }
+
+    private static void create(Path directory) {
         try {
-            if (!Files.isDirectory(path)) {
-                if (path.getParent() != null) {
-                    Files.createDirectories(path.getParent());
+            if (!Files.isDirectory(directory)) {
+                if (directory.getParent() != null) {
+                    Files.createDirectories(directory.getParent());
                 }
-                makeOwners(path);
+                makeOwners(directory);
             }
-            String owner = Files.getOwner(path).getName();
+            String owner = Files.getOwner(directory).getName();
             if (!owner.equals(System.getProperty("user.name"))) {
                 throw new StoreException(
-                        "the state directory " + path + " belongs to " + owner,
+                        "the state directory " + directory + " belongs to " + owner,
                         null,
                         "choose another with --state-dir");
             }
-            makeOwners(domains());
         } catch (IOException e) {
             throw new StoreException(
-                    "cannot make the state directory " + path,
+                    "cannot make the state directory " + directory,
                     e,
                     "choose another with --state-dir");
         }
+    }
+
+    /**
+     * Whether the host has been started anew since {@link #recordBoot}. No process that is written
+     * down here exists then: one with its number and start time is another.
+     *
+     * @return false where nothing was recorded
+     */
+    public boolean hostRestarted() {
+        try {
+            return Files.exists(bootRecord())
+                    && !Files.readString(bootRecord()).equals(Files.readString(BOOT_ID));
+        } catch (IOException e) {
+            throw new StoreException(
+                    "cannot compare " + bootRecord() + " with " + BOOT_ID, e, "look at both files");
+        }
+    }
+
+    /** When everything of before this start of the host has been dealt with. */
+    public void recordBoot() {
+        try {
+            // Whole or not at all: half of one would look like that of another start.
+            Path beside = path.resolve("boot-id.new");
+            FileSteps.REAL.write(beside, Files.readAllBytes(BOOT_ID));
+            FileSteps.REAL.rename(beside, bootRecord());
+            FileSteps.REAL.forceDirectory(path);
+        } catch (IOException e) {
+            throw new StoreException("cannot write " + bootRecord(), e, "make room there");
+        }
+    }
+
+    private Path bootRecord() {
+        return path.resolve("boot-id");
     }
 
     private static void makeOwners(Path directory) throws IOException {

@@ -316,21 +316,52 @@ class DomainStoreTest {
     void the_directory_is_chosen_by_option_then_variable_then_user() {
         Map<String, String> environment =
                 Map.of("HOLDFAST_STATE_DIR", "/v", "XDG_RUNTIME_DIR", "/run/user/7");
-        assertThat(StateDirectory.choose(Optional.of(Path.of("/o")), "root", environment).path())
-                .hasToString("/o");
-        assertThat(StateDirectory.choose(Optional.empty(), "root", environment).path())
-                .hasToString("/v");
-        assertThat(StateDirectory.choose(Optional.empty(), "root", Map.of()).path())
-                .hasToString("/run/holdfast");
-        assertThat(
-                        StateDirectory.choose(
-                                        Optional.empty(),
-                                        "jo",
-                                        Map.of("XDG_RUNTIME_DIR", "/run/user/7"))
-                                .path())
-                .hasToString("/run/user/7/holdfast");
-        assertThat(StateDirectory.choose(Optional.empty(), "jo", Map.of()).path())
-                .hasToString("/tmp/holdfast-jo");
+        assertChosen(Optional.of(Path.of("/o")), "root", environment, "/o", "/o");
+        assertChosen(Optional.empty(), "root", environment, "/v", "/v");
+        assertChosen(Optional.empty(), "root", Map.of(), "/var/lib/holdfast", "/run/holdfast");
+        assertChosen(
+                Optional.empty(),
+                "jo",
+                Map.of("XDG_RUNTIME_DIR", "/run/user/7", "HOME", "/home/jo"),
+                "/home/jo/.local/state/holdfast",
+                "/run/user/7/holdfast");
+        assertChosen(
+                Optional.empty(),
+                "jo",
+                Map.of("XDG_STATE_HOME", "/s", "HOME", "/home/jo"),
+                "/s/holdfast",
+                "/tmp/holdfast-jo");
+        assertChosen(
+                Optional.empty(),
+                "jo",
+                Map.of("HOME", " "),
+                "/tmp/holdfast-jo",
+                "/tmp/holdfast-jo");
+    }
+
+    private static void assertChosen(
+            Optional<Path> option,
+            String user,
+            Map<String, String> environment,
+            String path,
+            String sockets) {
+        StateDirectory chosen = StateDirectory.choose(option, user, environment);
+        assertThat(chosen.path()).hasToString(path);
+        assertThat(chosen.socket()).hasToString(sockets + "/api.sock");
+        assertThat(chosen.run()).hasToString(sockets + "/run");
+    }
+
+    @Test
+    void a_start_of_the_host_is_noticed_once() throws IOException {
+        StateDirectory state = new StateDirectory(directory.resolve("a"), directory.resolve("b"));
+        state.create();
+        assertThat(state.hostRestarted()).isFalse();
+        state.recordBoot();
+        assertThat(state.hostRestarted()).isFalse();
+        Files.writeString(directory.resolve("a/boot-id"), "00000000-0000-0000-0000-000000000000\n");
+        assertThat(state.hostRestarted()).isTrue();
+        state.recordBoot();
+        assertThat(state.hostRestarted()).isFalse();
     }
 
     private List<String> names(String domain) {

@@ -7,6 +7,7 @@ import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.qemu.launch.QemuFiles;
 import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.memory.MappedMemory;
+import holdfast.qemu.qmp.QemuVersion;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.state.IncomingLoader;
 import holdfast.qemu.state.StateSplice;
@@ -20,6 +21,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 
@@ -34,6 +36,12 @@ public final class QemuArrival implements AutoCloseable {
     private static final Duration COMMAND_LIMIT = Duration.ofSeconds(5);
     private static final Duration LOAD_LIMIT = Duration.ofSeconds(20);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
+
+    /**
+     * Since this version a QEMU that was started with {@code -S} takes its images only at {@code
+     * cont}, unless it is told to before.
+     */
+    private static final QemuVersion LEAVES_IMAGES_TO_CONT = new QemuVersion(10, 0, 0);
 
     /** Run states of a guest that has not run here yet. */
     private static final Set<String> BEFORE_RUNNING = Set.of("paused", "prelaunch", "inmigrate");
@@ -143,6 +151,9 @@ public final class QemuArrival implements AutoCloseable {
      */
     public void load(MemorySegment base, MemorySegment sections) {
         loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+        if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
+            qmp.execute("blockdev-set-active", Map.of("active", true));
+        }
     }
 
     /** What {@link #run} came to. */
@@ -204,7 +215,7 @@ public final class QemuArrival implements AutoCloseable {
     public static TreeMap<String, Long> cpuFeatures(QmpClient qmp) {
         TreeMap<String, Long> words = new TreeMap<>();
         String cpu = qmp.execute("query-cpus-fast").path(0).path("qom-path").asText();
-        qmp.execute("qom-get", java.util.Map.of("path", cpu, "property", "feature-words"))
+        qmp.execute("qom-get", Map.of("path", cpu, "property", "feature-words"))
                 .forEach(
                         word ->
                                 words.put(

@@ -304,24 +304,24 @@ class QemuStateTest {
     void a_qemu_that_cannot_be_protected_is_refused_with_the_option_it_lacks() throws Exception {
         for (Map.Entry<List<String>, String> row :
                 Map.of(
-                                List.of("-machine", "q35"),
+                                List.of("-machine", "q35,suppress-vmdesc=on"),
                                 "a private memory-backend-ram",
                                 List.of(
                                         "-machine",
-                                        "q35,memory-backend=m",
+                                        "q35,suppress-vmdesc=on,memory-backend=m",
                                         "-object",
                                         "memory-backend-ram,id=m,size=64M"),
                                 "share=on",
                                 List.of(
                                         "-machine",
-                                        "q35,memory-backend=m",
+                                        "q35,suppress-vmdesc=on,memory-backend=m",
                                         "-object",
                                         "memory-backend-file,id=m,share=on,size=64M,mem-path="
                                                 + scratch.memory()),
                                 "is no file",
                                 List.of(
                                         "-machine",
-                                        "q35,memory-backend=m",
+                                        "q35,suppress-vmdesc=on,memory-backend=m",
                                         "-object",
                                         "memory-backend-file,id=m,share=on,size=64M,mem-path="
                                                 + scratch.memory().resolve("m")),

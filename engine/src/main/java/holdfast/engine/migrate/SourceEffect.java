@@ -10,9 +10,9 @@ public sealed interface SourceEffect {
     record CopyRound(int round) implements SourceEffect {}
 
     /**
-     * Send the RAM blocks outside main memory, unless that was done a moment ago; for it the guest
-     * stands still for some milliseconds: later they would cost as much of its pause. Where that
-     * fails they are sent then.
+     * Send the RAM blocks outside main memory, for which the guest stands still for some
+     * milliseconds: later they would cost as much of its pause. Where that fails they are sent
+     * then.
      */
     record SendBase() implements SourceEffect {}
 

@@ -171,9 +171,7 @@ public final class SourceMachine {
         if (copying.peer() == Peer.PREPARING) {
             // The guest cannot be suspended for a destination that is not there yet, and one more
             // round now would be sent once more then.
-            return new Step(
-                    new Waiting(copying.round(), copying.course(), copying.urgency()),
-                    new SourceEffect.SendBase());
+            return new Step(new Waiting(copying.round(), copying.course(), copying.urgency()));
         }
         return switch (copying.urgency()) {
             case LAST -> freeze(copying);

@@ -34,9 +34,6 @@ public final class SourceSession {
     /** Pages go to connections by runs of this many, each run always to the same one. */
     private static final int STRIPE_PAGES = 1024;
 
-    /** Half of the time after which the state's saver takes a base anew at the earliest. */
-    private static final long BASE_FRESH_NANOS = 500_000_000L;
-
     /**
      * What a session drives. It closes the tracker, the link, the throttle and its senders; the
      * domain and its memory stay the caller's, unless it moved.
@@ -85,7 +82,6 @@ public final class SourceSession {
     private final PfnSet dirty;
     private SourceState state;
     private long baseSent = -1;
-    private long baseNanos;
     private int throttlePercent;
     private int rounds;
     private long stageNanos;
@@ -288,10 +284,6 @@ public final class SourceSession {
     }
 
     private void sendBase() {
-        if (baseSent >= 0 && ports.clock().nanos() - baseNanos < BASE_FRESH_NANOS) {
-            return;
-        }
-        baseNanos = ports.clock().nanos();
         try {
             DeviceState device;
             ports.domain().suspend();

@@ -116,9 +116,8 @@ final class ArrivalHost implements MigrationAccepter {
             registry.store()
                     .putRuntime(
                             spec.name(), ArrivingDomain.runtime(entry, place, Optional.empty()));
-            // All of it is reserved here: what a guest of this size lacks shows before anything is
-            // sent.
-            memory = MappedMemory.create(place.files().ram(), spec.memoryBytes());
+            // There was room a moment ago; it is reserved while QEMU starts and pages come in.
+            memory = MappedMemory.createUnreserved(place.files().ram(), spec.memoryBytes());
             images = images(storage, memory);
         } catch (RuntimeException e) {
             place.remove();

@@ -24,14 +24,21 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.lang.foreign.MemorySegment;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Future;
+import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 
 /** A domain on its way to this node: its QEMU, its features, and what is remembered of it. */
 final class ArrivingDomain implements Arrival {
     private static final Logger LOG = LoggerFactory.getLogger(ArrivingDomain.class);
+
+    /** For all of a guest's memory, on a machine that is short of it. */
+    private static final Duration RESERVE_LIMIT = Duration.ofSeconds(60);
 
     private final Registry registry;
     private final HostedDomain domain;
@@ -75,29 +82,71 @@ final class ArrivingDomain implements Arrival {
     @Override
     public Cookies.Prepared prepare() {
         DomainSpec spec = domain.view().spec();
-        place.makeTaps(spec);
-        QemuArrival started =
-                QemuArrival.start(
-                        spec,
-                        place.files(),
-                        memory,
-                        spec.accelerator(),
-                        place.deviceState(),
-                        StandbyStart.LIMIT);
-        qemu = Optional.of(started);
-        started.qmp().onClosed(died);
-        requireCpu(started);
-        remember(started);
-        // Of what is written in the pause only the name is left.
-        taken =
-                Optional.of(
-                        registry.ledger()
-                                .stage(entry.with(Standing.TOOK_OVER, entry.generation() + 1)));
+        FutureTask<SessionLedger.Staged> reservation = new FutureTask<>(this::reserve);
+        Thread reserving =
+                Thread.ofPlatform().name("reserve-" + domain.name()).daemon().start(reservation);
+        try {
+            place.makeTaps(spec);
+            QemuArrival started =
+                    QemuArrival.start(
+                            spec,
+                            place.files(),
+                            memory,
+                            spec.accelerator(),
+                            place.deviceState(),
+                            StandbyStart.LIMIT);
+            qemu = Optional.of(started);
+            started.qmp().onClosed(died);
+            requireCpu(started);
+            remember(started);
+        } finally {
+            // Whatever failed, what was staged meanwhile must be known to be taken back.
+            taken = ended(reserving, reservation);
+        }
+        requireReserved(reservation);
         return new Cookies.Prepared(
                 Cookies.VERSION,
                 registry.self().name(),
-                started.domain().qemu().version().toString(),
+                qemu.orElseThrow().domain().qemu().version().toString(),
                 features.prepare(plan));
+    }
+
+    /**
+     * What takes a while and needs no QEMU, beside its start. Of what is written in the pause only
+     * the name is left.
+     */
+    private SessionLedger.Staged reserve() {
+        memory.reserve();
+        return registry.ledger().stage(entry.with(Standing.TOOK_OVER, entry.generation() + 1));
+    }
+
+    private static Optional<SessionLedger.Staged> ended(
+            Thread reserving, FutureTask<SessionLedger.Staged> reservation) {
+        try {
+            return reserving.join(RESERVE_LIMIT) && reservation.state() == Future.State.SUCCESS
+                    ? Optional.of(reservation.resultNow())
+                    : Optional.empty();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            return Optional.empty();
+        }
+    }
+
+    private static void requireReserved(FutureTask<SessionLedger.Staged> reservation) {
+        switch (reservation.state()) {
+            case SUCCESS -> {}
+            case FAILED -> {
+                Throwable failure = reservation.exceptionNow();
+                throw failure instanceof ReplicationException known
+                        ? known
+                        : new HypervisorException(
+                                "reserve memory", String.valueOf(failure.getMessage()), failure);
+            }
+            case RUNNING, CANCELLED ->
+                    throw new HypervisorException(
+                            "reserve memory",
+                            "not done within " + RESERVE_LIMIT.toSeconds() + " s");
+        }
     }
 
     /** A guest may use whatever its CPU had when it started. */
@@ -174,10 +223,18 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public Run run(long generation) {
+        long begun = System.nanoTime();
         // Whatever dies next, nobody resurrects the other copy.
         registry.ledger().commit(taken.orElseThrow());
+        long written = System.nanoTime();
         List<String> problems = new ArrayList<>();
         QemuArrival.Run ran = qemu.orElseThrow().run(problems);
+        LOG.info(
+                "event=let-run domain={} result={} writtenMicros={} runMicros={}",
+                domain.name(),
+                ran,
+                TimeUnit.NANOSECONDS.toMicros(written - begun),
+                TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
             case RUNS -> new Run.Ran(qemu.orElseThrow().domain());
             case NEVER_RAN -> new Run.NeverRan(String.join("; ", problems));

@@ -3,6 +3,7 @@ package holdfast.qemu.linux;
 import holdfast.engine.HypervisorException;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.FileAlreadyExistsException;
 import java.nio.file.Files;
@@ -30,6 +31,41 @@ public final class ReservedStorage {
      * @throws HypervisorException if it exists or there is no room; nothing is left behind
      */
     public static void create(String what, Path path, long bytes) {
+        make(what, path, bytes);
+        try {
+            reserve(what, path, bytes);
+        } catch (RuntimeException e) {
+            try {
+                Files.deleteIfExists(path);
+            } catch (IOException left) {
+                e.addSuppressed(left);
+            }
+            throw e;
+        }
+    }
+
+    /**
+     * As {@link #create}, with its size but without its storage: {@link #reserve} must follow
+     * before anything relies on it.
+     *
+     * @throws HypervisorException if it exists or there is no room by now; nothing is left behind
+     */
+    public static void createSparse(String what, Path path, long bytes) {
+        make(what, path, bytes);
+        try (FileChannel file = FileChannel.open(path, StandardOpenOption.WRITE)) {
+            file.write(ByteBuffer.allocate(1), bytes - 1);
+        } catch (IOException e) {
+            HypervisorException failure = new HypervisorException(what, path + ": " + e, e);
+            try {
+                Files.deleteIfExists(path);
+            } catch (IOException left) {
+                failure.addSuppressed(left);
+            }
+            throw failure;
+        }
+    }
+
+    private static void make(String what, Path path, long bytes) {
         try {
             requireRoom(what, path, bytes);
             FileChannel.open(
@@ -45,16 +81,6 @@ public final class ReservedStorage {
                     e);
         } catch (IOException e) {
             throw new HypervisorException(what, path + ": " + e, e);
-        }
-        try {
-            reserve(what, path, bytes);
-        } catch (RuntimeException e) {
-            try {
-                Files.deleteIfExists(path);
-            } catch (IOException left) {
-                e.addSuppressed(left);
-            }
-            throw e;
         }
     }
 

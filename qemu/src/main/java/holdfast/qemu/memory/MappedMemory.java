@@ -23,6 +23,8 @@ import java.nio.file.StandardOpenOption;
  * closes it makes sure that no other still does.
  */
 public final class MappedMemory implements GuestMemory, AutoCloseable {
+    private static final String CREATE = "create RAM file";
+
     private final Path path;
     private final FileIdentity file;
     private final FileChannel channel;
@@ -96,7 +98,32 @@ public final class MappedMemory implements GuestMemory, AutoCloseable {
      */
     public static MappedMemory create(Path path, long bytes) {
         checkSize(bytes);
-        ReservedStorage.create("create RAM file", path, bytes);
+        ReservedStorage.create(CREATE, path, bytes);
+        return openMade(path, bytes);
+    }
+
+    /**
+     * As {@link #create}, for a memory that fills while its storage is still being reserved: {@link
+     * #reserve} must have returned before a guest relies on it. A page that finds no room before is
+     * a fault of whoever writes it.
+     */
+    public static MappedMemory createUnreserved(Path path, long bytes) {
+        checkSize(bytes);
+        ReservedStorage.createSparse(CREATE, path, bytes);
+        return openMade(path, bytes);
+    }
+
+    /**
+     * Reserves what is not there yet; what was written stays. Any thread, as long as nobody closes
+     * this.
+     *
+     * @throws HypervisorException if there is no room
+     */
+    public void reserve() {
+        ReservedStorage.reserve(CREATE, path, bytes.byteSize());
+    }
+
+    private static MappedMemory openMade(Path path, long bytes) {
         try {
             return open(path, bytes);
         } catch (RuntimeException | Error e) {

@@ -109,6 +109,46 @@ class MappedMemoryTest {
     }
 
     @Test
+    void a_memory_that_is_reserved_while_it_fills_keeps_what_came_before_and_beside()
+            throws Exception {
+        long pages = 4096;
+        Path path = Path.of("/dev/shm", "hf-filling-" + ProcessHandle.current().pid());
+        try (MappedMemory memory =
+                MappedMemory.createUnreserved(path, pages * MappedMemory.PAGE_BYTES)) {
+            for (long pfn = 0; pfn < pages; pfn += 2) {
+                memory.page(pfn).set(ValueLayout.JAVA_LONG, 0, pfn + 1);
+            }
+            Thread reserving = Thread.ofPlatform().start(memory::reserve);
+            for (long pfn = 1; pfn < pages; pfn += 2) {
+                memory.page(pfn).set(ValueLayout.JAVA_LONG, 0, pfn + 1);
+            }
+            assertThat(reserving.join(java.time.Duration.ofSeconds(20))).isTrue();
+            memory.reserve();
+            for (long pfn = 0; pfn < pages; pfn++) {
+                assertThat(memory.page(pfn).get(ValueLayout.JAVA_LONG, 0)).isEqualTo(pfn + 1);
+            }
+        } finally {
+            Files.deleteIfExists(path);
+        }
+    }
+
+    @Test
+    void an_unreserved_file_needs_room_too_and_overwrites_nothing() throws Exception {
+        Path path = directory.resolve("ram");
+        long free = Files.getFileStore(directory).getUsableSpace();
+        assertThatThrownBy(
+                        () -> MappedMemory.createUnreserved(path, (free / 4096 + (1 << 20)) * 4096))
+                .isInstanceOf(HypervisorException.class)
+                .hasMessageContaining("MiB are missing");
+        assertThat(path).doesNotExist();
+        Files.write(path, new byte[] {1});
+        assertThatThrownBy(() -> MappedMemory.createUnreserved(path, 4096))
+                .isInstanceOf(HypervisorException.class)
+                .hasMessageContaining("exists already");
+        assertThat(Files.size(path)).isOne();
+    }
+
+    @Test
     void an_existing_file_is_not_overwritten() throws Exception {
         Path path = Files.write(directory.resolve("ram"), new byte[] {1});
         assertThatThrownBy(() -> MappedMemory.create(path, 4096))

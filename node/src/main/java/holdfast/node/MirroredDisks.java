@@ -57,14 +57,12 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
      *
      * @param index of the domain's disk
      * @param node its block node
-     * @param image the file or device below it
      */
-    record Source(int index, String node, long bytes, Path image) {}
+    record Source(int index, String node, long bytes) {}
 
     /** One disk on its way; fields are guarded by the lock of the whole. */
     private final class Copy implements DiskMirror.Listener {
         private final Source source;
-        private final EarlyWriteBack writeBack;
         private final ForwardedExport export;
         private ProtectedGuest.DiskState state = ProtectedGuest.DiskState.WAITING;
         private DiskMirror.Progress progress;
@@ -72,10 +70,8 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
 
         Copy(Source source, int disk) {
             this.source = source;
-            this.writeBack = new EarlyWriteBack(source.image());
             this.export =
-                    new ForwardedExport(
-                            "disk" + source.index(), disk, source.bytes(), stream, writeBack);
+                    new ForwardedExport("disk" + source.index(), disk, source.bytes(), stream);
             this.progress = new DiskMirror.Progress(0, source.bytes());
         }
 
@@ -198,7 +194,6 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
                         socket,
                         copy.export.name(),
                         copy);
-        copy.writeBack.start();
         widenSendBuffers();
         lock.lock();
         try {
@@ -351,7 +346,6 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
         stream.discard();
         copying.ifPresent(MirroredDisks::join);
-        copies.forEach(copy -> copy.writeBack.close());
         List<ReplicationException> troubles = new ArrayList<>();
         if (copies.stream().anyMatch(copy -> copy.mirror.isPresent())) {
             // Between the guest's writes: a write-blocking job that was cancelled under them was

@@ -188,6 +188,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         DiskMirror started =
                 DiskMirror.start(
                         qmp,
+                        stop,
                         outOfBand,
                         copy.source.index(),
                         copy.source.node(),
@@ -346,33 +347,8 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
         stream.discard();
         copying.ifPresent(MirroredDisks::join);
-        List<ReplicationException> troubles = new ArrayList<>();
-        if (copies.stream().anyMatch(copy -> copy.mirror.isPresent())) {
-            // Between the guest's writes: a write-blocking job that was cancelled under them was
-            // seen to corrupt QEMU 7.2's heap, now and then.
-            attempt(stop::begin, troubles);
-            for (Copy copy : copies) {
-                attempt(() -> copy.mirror.ifPresent(DiskMirror::close), troubles);
-            }
-            attempt(stop::end, troubles);
-        }
-        if (!troubles.isEmpty()) {
-            ReplicationException first = troubles.getFirst();
-            troubles.stream().skip(1).forEach(first::addSuppressed);
-            throw first;
-        }
+        DiskMirror.remove(copies.stream().flatMap(copy -> copy.mirror.stream()).toList(), stop);
         server.ifPresent(MirroredDisks::close);
-    }
-
-    /** A domain that is gone is no failure. */
-    private void attempt(Runnable step, List<ReplicationException> troubles) {
-        try {
-            step.run();
-        } catch (ReplicationException e) {
-            if (qmp.closedBecause().isEmpty()) {
-                troubles.add(e);
-            }
-        }
     }
 
     private static void join(Thread thread) {

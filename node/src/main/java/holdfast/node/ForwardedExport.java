@@ -30,20 +30,16 @@ final class ForwardedExport implements NbdExport {
     private final int disk;
     private final long sizeBytes;
     private final DiskStream stream;
-    private final EarlyWriteBack writeBack;
     private final AtomicLong forwardedBytes = new AtomicLong();
 
     /**
      * @param disk its place in OPEN_SESSION
-     * @param writeBack of the image that has each write before this has it
      */
-    ForwardedExport(
-            String name, int disk, long sizeBytes, DiskStream stream, EarlyWriteBack writeBack) {
+    ForwardedExport(String name, int disk, long sizeBytes, DiskStream stream) {
         this.name = name;
         this.disk = disk;
         this.sizeBytes = sizeBytes;
         this.stream = stream;
-        this.writeBack = writeBack;
     }
 
     /** Bytes written to it by now, zeroes included. */
@@ -82,7 +78,6 @@ final class ForwardedExport implements NbdExport {
     public void write(long offset, ByteBuffer from, Durability durability) {
         int bytes = from.remaining();
         stream.write(disk, offset, from);
-        writeBack.wrote(bytes);
         forwardedBytes.addAndGet(bytes);
     }
 

@@ -95,8 +95,7 @@ final class MigrationHost {
                                     body.place().files().directory(),
                                     QemuGuest.Output.UNHELD),
                             new GuestThrottle(body.operated()),
-                            (copies, stream) ->
-                                    disks(view.spec(), body, probes, request, copies, stream),
+                            (copies, stream) -> disks(body, probes, request, copies, stream),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
@@ -117,7 +116,6 @@ final class MigrationHost {
     }
 
     private static Optional<MigrationSource.Disks> disks(
-            DomainSpec spec,
             HostedDomain.Body body,
             StorageProbes probes,
             MigrateRequest request,
@@ -146,10 +144,7 @@ final class MigrationHost {
                                                                 copy.disk(),
                                                                 QemuCommandLine.diskNode(
                                                                         copy.disk()),
-                                                                copy.bytes(),
-                                                                spec.disks()
-                                                                        .get(copy.disk())
-                                                                        .path()))
+                                                                copy.bytes()))
                                         .toList(),
                                 to));
     }

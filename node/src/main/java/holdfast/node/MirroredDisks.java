@@ -58,14 +58,12 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
      *
      * @param index of the domain's disk
      * @param node its block node
-     * @param image the file or device below it
      */
-    record Source(int index, String node, long bytes, Path image) {}
+    record Source(int index, String node, long bytes) {}
 
     /** One disk on its way; fields are guarded by the lock of the whole. */
     private final class Copy implements DiskMirror.Listener {
         private final Source source;
-        private final EarlyWriteBack writeBack;
         private final ForwardedExport export;
         private ProtectedGuest.DiskState state = ProtectedGuest.DiskState.WAITING;
         private DiskMirror.Progress progress;
@@ -73,10 +71,8 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
 
         Copy(Source source, int disk) {
             this.source = source;
-            this.writeBack = new EarlyWriteBack(source.image());
             this.export =
-                    new ForwardedExport(
-                            "disk" + source.index(), disk, source.bytes(), stream, writeBack);
+                    new ForwardedExport("disk" + source.index(), disk, source.bytes(), stream);
             this.progress = new DiskMirror.Progress(0, source.bytes());
         }
 
@@ -200,7 +196,6 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                         socket,
                         copy.export.name(),
                         copy);
-        copy.writeBack.start();
         widenSendBuffers();
         lock.lock();
         try {
@@ -367,7 +362,6 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
         // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
         stream.discard();
         copying.ifPresent(MirroredDisks::join);
-        copies.forEach(copy -> copy.writeBack.close());
         DiskMirror.remove(copies.stream().flatMap(copy -> copy.mirror.stream()).toList(), stop);
         server.ifPresent(MirroredDisks::close);
     }

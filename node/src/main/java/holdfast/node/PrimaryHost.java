@@ -225,10 +225,7 @@ final class PrimaryHost {
                 String node = QemuCommandLine.diskNode(i);
                 sources.add(
                         new MirroredDisks.Source(
-                                i,
-                                node,
-                                DiskMirror.sizeBytes(body.qemu().qmp(), node),
-                                spec.disks().get(i).path()));
+                                i, node, DiskMirror.sizeBytes(body.qemu().qmp(), node)));
             }
         }
         if (sources.size() > LinkMessage.DISKS_MAX) {

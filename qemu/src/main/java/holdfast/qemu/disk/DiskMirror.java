@@ -206,7 +206,8 @@ public final class DiskMirror {
     /**
      * Takes mirrors of one QEMU out, while its guest is suspended; the disks are as they were
      * before. The exports should answer, or their connections be closed; those that hang are cut
-     * off. May be called again where it fails; a QEMU that is gone is no failure.
+     * off, which does not always help QEMU. May be called again where it fails; a QEMU that is gone
+     * is no failure.
      *
      * @throws HypervisorException of the first that is still there, with the others suppressed, or
      *     if the guest does not stop or go on

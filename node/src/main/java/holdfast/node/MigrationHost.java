@@ -95,7 +95,8 @@ final class MigrationHost {
                                     body.place().files().directory(),
                                     QemuGuest.Output.UNHELD),
                             new GuestThrottle(body.operated()),
-                            (copies, stream) -> disks(body, probes, request, copies, stream),
+                            (copies, stream) ->
+                                    disks(view.spec(), body, probes, request, copies, stream),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
@@ -116,6 +117,7 @@ final class MigrationHost {
     }
 
     private static Optional<MigrationSource.Disks> disks(
+            DomainSpec spec,
             HostedDomain.Body body,
             StorageProbes probes,
             MigrateRequest request,
@@ -133,6 +135,7 @@ final class MigrationHost {
                 to ->
                         new MirroredDisks(
                                 body.qemu().qmp(),
+                                body.qemu().qemu().process().pid(),
                                 body.operated().detaching(),
                                 body.place().files().qmpOutOfBand(),
                                 body.place().files().directory(),
@@ -143,7 +146,10 @@ final class MigrationHost {
                                                                 copy.disk(),
                                                                 QemuCommandLine.diskNode(
                                                                         copy.disk()),
-                                                                copy.bytes()))
+                                                                copy.bytes(),
+                                                                spec.disks()
+                                                                        .get(copy.disk())
+                                                                        .path()))
                                         .toList(),
                                 to));
     }

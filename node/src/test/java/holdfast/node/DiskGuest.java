@@ -81,7 +81,7 @@ record DiskGuest(DomainSource source, Path image, Path serial) {
     }
 
     /** Built once by the script, which then only says where they are. */
-    private static Path bootFiles() throws IOException {
+    static Path bootFiles() throws IOException {
         String named = System.getenv().getOrDefault("HOLDFAST_GUEST_DIR", "");
         if (!named.isEmpty()) {
             return Path.of(named);

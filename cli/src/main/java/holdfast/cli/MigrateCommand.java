@@ -109,6 +109,15 @@ final class MigrateCommand extends NodeCommand {
     private int connections;
 
     @Option(
+            names = "--compress",
+            paramLabel = "auto|none|zstd",
+            defaultValue = "auto",
+            description =
+                    "Compress pages: where that is quicker on this link, never, or all that shrink"
+                            + " (default: ${DEFAULT-VALUE}).")
+    private MigrateRequest.Compress compress;
+
+    @Option(
             names = "--timeout",
             paramLabel = "SEC",
             defaultValue = "0",
@@ -205,23 +214,26 @@ final class MigrateCommand extends NodeCommand {
                             + " one of them out");
         }
         return new MigrateRequest(
-                domain,
-                node,
-                urgent
-                        ? MigrateRequest.Policy.URGENT
-                        : strict ? MigrateRequest.Policy.STRICT : MigrateRequest.Policy.DEFAULT,
-                require,
-                bestEffort,
-                downtime,
-                maxRounds,
-                bandwidth,
-                autoConverge,
-                connections,
-                timeout,
-                onTimeout,
-                featureTimeout,
-                heartbeat,
-                deadline);
+                        domain,
+                        node,
+                        urgent
+                                ? MigrateRequest.Policy.URGENT
+                                : strict
+                                        ? MigrateRequest.Policy.STRICT
+                                        : MigrateRequest.Policy.DEFAULT,
+                        require,
+                        bestEffort,
+                        downtime,
+                        maxRounds,
+                        bandwidth,
+                        autoConverge,
+                        connections,
+                        timeout,
+                        onTimeout,
+                        featureTimeout,
+                        heartbeat,
+                        deadline)
+                .withCompress(compress);
     }
 
     static String sentence(MigrateResult result) {

@@ -292,7 +292,7 @@ final class DomainOperations {
                             written.finalPages());
             LOG.info(
                     "event=saved domain={} file={} bytes={} rounds={} finalPages={}"
-                        + " pausedMicros={}",
+                            + " pausedMicros={}",
                     domain.name(),
                     request.file(),
                     written.bytes(),

@@ -23,6 +23,7 @@ import java.util.List;
  * @param featureSeconds for the destination to bring its features up, 1 to 600
  * @param heartbeatMillis as in {@link RemusRequest}
  * @param deadlineMillis as in {@link RemusRequest}
+ * @param compress whether pages are compressed on their way; null is {@link Compress#AUTO}
  */
 public record MigrateRequest(
         String domain,
@@ -39,7 +40,8 @@ public record MigrateRequest(
         OnTimeout onTimeout,
         int featureSeconds,
         int heartbeatMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        Compress compress) {
     public static final int DOWNTIME_MILLIS_DEFAULT = 20;
     public static final int ROUNDS_MAX_DEFAULT = 30;
     public static final int CONNECTIONS_DEFAULT = 1;
@@ -89,7 +91,28 @@ public record MigrateRequest(
         }
     }
 
+    /** Whether pages are compressed on their way. */
+    public enum Compress {
+        /** Where that is quicker on this link. */
+        AUTO,
+        /** Never. */
+        NONE,
+        /** Whatever shrinks. */
+        ZSTD;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static Compress of(String text) {
+            return JsonNames.parse(Compress.class, text);
+        }
+    }
+
     public MigrateRequest {
+        compress = compress == null ? Compress.AUTO : compress;
         ApiException.require("domain", domain);
         ApiException.require("node", node);
         ApiException.require("policy", policy);
@@ -102,6 +125,42 @@ public record MigrateRequest(
         range("connections", connections, 1, 16);
         range("timeoutSeconds", timeoutSeconds, 0, 7 * 24 * 3600);
         range("featureSeconds", featureSeconds, 1, 600);
+    }
+
+    /** With {@link Compress#AUTO}. */
+    public MigrateRequest(
+            String domain,
+            String node,
+            Policy policy,
+            List<String> require,
+            List<String> bestEffort,
+            int downtimeMillis,
+            int roundsMax,
+            long bandwidthMibPerSecond,
+            boolean autoConverge,
+            int connections,
+            int timeoutSeconds,
+            OnTimeout onTimeout,
+            int featureSeconds,
+            int heartbeatMillis,
+            int deadlineMillis) {
+        this(
+                domain,
+                node,
+                policy,
+                require,
+                bestEffort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeatMillis,
+                deadlineMillis,
+                Compress.AUTO);
     }
 
     /** With everything as it is by default. */
@@ -121,7 +180,8 @@ public record MigrateRequest(
                 OnTimeout.CANCEL,
                 FEATURE_SECONDS_DEFAULT,
                 RemusRequest.OF_THE_NODE,
-                RemusRequest.OF_THE_NODE);
+                RemusRequest.OF_THE_NODE,
+                Compress.AUTO);
     }
 
     /** These features required and best effort. */
@@ -141,7 +201,29 @@ public record MigrateRequest(
                 onTimeout,
                 featureSeconds,
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                compress);
+    }
+
+    /** With its pages compressed or not. */
+    public MigrateRequest withCompress(Compress wish) {
+        return new MigrateRequest(
+                domain,
+                node,
+                policy,
+                require,
+                bestEffort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeatMillis,
+                deadlineMillis,
+                wish);
     }
 
     /** This request with the node's own settings where it leaves them open. */
@@ -168,7 +250,8 @@ public record MigrateRequest(
                 onTimeout,
                 featureSeconds,
                 heartbeat,
-                deadline);
+                deadline,
+                compress);
     }
 
     private static void range(String field, long found, long least, long most) {

@@ -194,13 +194,13 @@ public final class LinkListener implements AutoCloseable {
     }
 
     private void welcome(SocketChannel channel) throws IOException {
+        welcome(channel, LinkMessage.PROTOCOL_VERSION);
+    }
+
+    private void welcome(SocketChannel channel, int version) throws IOException {
         Handshake.write(
                 channel,
-                new LinkMessage.Welcome(
-                        LinkMessage.PROTOCOL_VERSION,
-                        self.softwareVersion(),
-                        self.name(),
-                        self.id()));
+                new LinkMessage.Welcome(version, self.softwareVersion(), self.name(), self.id()));
     }
 
     private boolean control(SocketChannel channel, Hello hello, String address) throws IOException {
@@ -344,8 +344,12 @@ public final class LinkListener implements AutoCloseable {
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
         TcpDestinationLink migration = migrations.get(hello.session());
         if (migration != null && hello.kind() == ConnectionKind.BULK) {
-            if (migration.attachBulk(channel)) {
-                welcome(channel);
+            int version =
+                    hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)
+                            ? LinkMessage.FRAMED_BULK_VERSION
+                            : LinkMessage.PROTOCOL_VERSION;
+            if (migration.attachBulk(channel, version)) {
+                welcome(channel, version);
                 return true;
             }
             return refuse(

@@ -15,6 +15,19 @@ holdfast_mvn() {
   JAVA_HOME=$HOLDFAST_JAVA_HOME MAVEN_OPTS="-Duser.home=$HOME ${MAVEN_OPTS-}" mvn -B --no-transfer-progress -f "$HOLDFAST_HOME/pom.xml" "$@"
 }
 
+# What a daemon starts from, holdfast.aot: made by a training run (holdfast.cli.TrainingRun), for this very class path, whose jars the JVM compares.
+# It only saves time, so that what prevents it is written to the log and fails nothing.
+holdfast_build_train() { # $1: the build's directory
+  local classpath='' jar place=/dev/shm
+  [ -w "$place" ] || place=/tmp
+  for jar in "$1"/lib/*.jar; do classpath+="${classpath:+:}$jar"; done
+  if timeout 60 "$HOLDFAST_JAVA" --enable-native-access=ALL-UNNAMED "-XX:AOTCacheOutput=$1/training.aot" '-Xlog:aot*=off' -cp "$classpath" \
+    holdfast.cli.TrainingRun "$place" </dev/null; then
+    mv "$1/training.aot" "$1/holdfast.aot" || true
+  fi
+  rm -f "$1"/training.aot*
+}
+
 # Assembles a new directory and switches to it; the three newest stay for processes that still run from them.
 holdfast_build_assemble() {
   local base="$HOLDFAST_HOME/target/holdfast" jar next old
@@ -24,6 +37,7 @@ holdfast_build_assemble() {
   for jar in "$HOLDFAST_HOME"/benchmarks/target/lib/*.jar "$HOLDFAST_HOME"/benchmarks/target/bench-*.jar; do
     [ -e "$next/lib/${jar##*/}" ] || cp "$jar" "$next/bench/" || return
   done
+  holdfast_build_train "$next"
   cp -p "$base/started" "$next/stamp" && ln -sfn "${next##*/}" "$base/next" && mv -T "$base/next" "$base/current" || return
   find "$base" -maxdepth 1 -name 'build-*-*' -type d | sort | head -n -3 | while read -r old; do rm -rf "$old"; done
 }

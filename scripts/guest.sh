@@ -99,6 +99,7 @@ holdfast_guest_build() {
   cp "$sources/redis.conf" "$sources/redis-disk.conf" root/etc/
   holdfast_guest_program "$sources/writer.hex" root/usr/bin/page-writer
   holdfast_guest_program "$sources/disk-writer.hex" root/usr/bin/disk-writer
+  holdfast_guest_program "$sources/memory-checker.hex" root/usr/bin/memory-checker
   chmod 755 root/init root/bin/busybox root/usr/bin/redis-server root/usr/sbin/mke2fs
   # The host's cpio is optional in Debian, busybox's is not; the guest's own binary runs here too.
   (cd root && find . | LC_ALL=C sort | ./bin/busybox cpio -o -H newc -R 0:0 2>/dev/null) | gzip -6 >out/initrd.gz

@@ -101,6 +101,10 @@ final class ArrivalHost implements MigrationAccepter {
             // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
             registry.ledger().commit(registry.ledger().stage(entry));
             registry.remember(domain, "");
+            // Before there is anything: a daemon that dies from here on leaves nothing behind.
+            registry.store()
+                    .putRuntime(
+                            spec.name(), ArrivingDomain.runtime(entry, place, Optional.empty()));
             // All of it is reserved here: what a guest of this size lacks shows before anything is
             // sent.
             memory = MappedMemory.create(place.files().ram(), spec.memoryBytes());

@@ -47,6 +47,12 @@ final class MigrationHost {
     private static final Duration LOOK = Duration.ofMillis(200);
     private static final Duration CANCEL_LIMIT = Duration.ofSeconds(60);
 
+    /**
+     * A destination whose link broke after the hand-over usually answers at once; only after this
+     * time it is the operator's turn.
+     */
+    private static final Duration UNDECIDED_PATIENCE = Duration.ofSeconds(3);
+
     private final Registry registry;
 
     MigrationHost(Registry registry) {
@@ -273,13 +279,16 @@ final class MigrationHost {
             ProgressListener progress) {
         MoveProgress view = new MoveProgress();
         long change = domain.view().change();
+        long decidedNanos = System.nanoTime();
         while (!outgoing.over()) {
             progress.progress(view.of(outgoing.status()));
             change = domain.await(change, LOOK.toMillis()).change();
             if (source.state() instanceof SourceState.Finished) {
                 awaitEnd(source);
             }
-            if (outgoing.undecided()) {
+            if (!outgoing.undecided()) {
+                decidedNanos = System.nanoTime();
+            } else if (System.nanoTime() - decidedNanos > UNDECIDED_PATIENCE.toNanos()) {
                 throw ApiException.failed(outgoing.undecidedText(), null);
             }
             if (Thread.currentThread().isInterrupted()) {
@@ -404,11 +413,17 @@ final class MigrationHost {
 
         @Override
         public void changed() {
-            if (source.isPresent() && undecided()) {
-                domain.replace(
-                        v -> v.with(DomainStatus.State.STOPPED, v.role()).telling(undecidedText()));
-            } else {
-                domain.replace(v -> v);
+            // Handed over, it is the other node's, or that is not decided: it stands still here.
+            switch (source.map(MigrationSource::state).orElse(null)) {
+                case null -> domain.replace(v -> v);
+                case SourceState.Asking _ ->
+                        domain.replace(
+                                v ->
+                                        v.with(DomainStatus.State.STOPPED, v.role())
+                                                .telling(undecidedText()));
+                case SourceState.HandedOver _, SourceState.GivenBack _ ->
+                        domain.replace(v -> v.with(DomainStatus.State.STOPPED, v.role()));
+                case SourceState.BeforeHandOver _, SourceState.Finished _ -> domain.replace(v -> v);
             }
         }
 

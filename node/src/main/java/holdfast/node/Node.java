@@ -20,7 +20,6 @@ import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
 import holdfast.node.link.LinkListener;
 import holdfast.node.link.NodeIdentity;
-import holdfast.node.session.MigrationRehearsal;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.DomainStore;
@@ -52,13 +51,6 @@ public final class Node implements NodeApi, AutoCloseable {
 
     /** To resume a guest, or end a process. */
     private static final java.time.Duration UNDECIDED_LIMIT = java.time.Duration.ofSeconds(30);
-
-    /** Once for all nodes of a process: it is the process that learns. */
-    private static final java.util.concurrent.atomic.AtomicBoolean REHEARSED =
-            new java.util.concurrent.atomic.AtomicBoolean();
-
-    /** Enough for the compiler to have seen the code. */
-    private static final int REHEARSALS = 300;
 
     /** One hook, one verb. */
     private static final java.time.Duration HOOK_LIMIT = java.time.Duration.ofSeconds(10);
@@ -184,7 +176,7 @@ public final class Node implements NodeApi, AutoCloseable {
         recovery.run();
         settings.state().recordBoot();
         listener = LinkListener.open(settings.host(), settings.port(), self, secondaries, arrivals);
-        rehearse();
+        Rehearsal.begin();
         reprotector.begin(primaries, announcedHost(), listener.address().getPort());
         LOG.info(
                 "event=node-started node={} id={} version={} listen={} state={} ram={} domains={}",
@@ -201,23 +193,6 @@ public final class Node implements NodeApi, AutoCloseable {
     private String announcedHost() throws IOException {
         InetAddress bound = listener.address().getAddress();
         return bound.isAnyLocalAddress() ? "" : bound.getHostAddress();
-    }
-
-    /** In the background: a daemon that was just started has better things to do first. */
-    private static void rehearse() {
-        if (REHEARSED.getAndSet(true)) {
-            return;
-        }
-        Thread.ofPlatform()
-                .name("rehearsal")
-                .daemon()
-                .priority(Thread.MIN_PRIORITY)
-                .start(
-                        () -> {
-                            if (!MigrationRehearsal.run(REHEARSALS)) {
-                                LOG.error("event=rehearsal-failed effect=\"none yet\"");
-                            }
-                        });
     }
 
     /** The same as long as the state directory is. */

@@ -12,6 +12,7 @@ import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
+import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.net.NicGate;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.ProtocolException;
@@ -195,6 +196,8 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
+        // One that was being started when the daemon died has its number in its own files only.
+        QemuProcess.find(place.files()).ifPresent(started -> started.kill(KILL_LIMIT));
         place.remove();
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.
@@ -342,7 +345,9 @@ final class Recovery {
                 view ->
                         view.with(Optional.of(body))
                                 .telling(
-                                        "the daemon died while this was the primary: asking "
+                                        "the daemon died while this was "
+                                                + doing(runtime.role())
+                                                + ": asking "
                                                 + runtime.peer()
                                                 + " whether it took over"));
         registry.add(domain);
@@ -436,10 +441,21 @@ final class Recovery {
         }
     }
 
+    private static String doing(DomainStatus.Role role) {
+        return role == DomainStatus.Role.MOVING ? "being moved" : "the primary";
+    }
+
     private static void tell(HostedDomain domain, String what, String peer) {
+        HostedDomain.View now = domain.view();
         String text =
-                "suspended: the daemon died while this was the primary, and "
+                "suspended in generation "
+                        + now.generation()
+                        + ": the daemon died while this was "
+                        + doing(now.role())
+                        + ", and "
                         + what
+                        + "; whoever took over has generation "
+                        + (now.generation() + 1)
                         + "; if it does not run on "
                         + peer
                         + ", `holdfast unprotect "

@@ -5,22 +5,45 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 
 import java.io.IOException;
+import java.net.InetSocketAddress;
 import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.concurrent.TimeUnit;
 
 /** A host with a daemon that can be killed. */
 final class TestDaemon implements AutoCloseable {
+    /**
+     * Where a daemon lives.
+     *
+     * @param address that it listens on
+     * @param within the command that runs another one there; empty for here
+     * @param ram where guest memory lies
+     * @param path searched for programs before the usual places; empty for nothing
+     */
+    record Site(String address, List<String> within, Path ram, String path) {
+        static Site here(TestHosts hosts) {
+            return new Site("127.0.0.1", List.of(), hosts.ram, "");
+        }
+    }
+
     private final TestHosts hosts;
     private final String name;
+    private final Site site;
     private final int port;
     private final Path state;
     private Process daemon;
 
     TestDaemon(TestHosts hosts, String name) throws IOException {
+        this(hosts, name, Site.here(hosts));
+    }
+
+    TestDaemon(TestHosts hosts, String name, Site site) throws IOException {
         this.hosts = hosts;
         this.name = name;
+        this.site = site;
         this.state = hosts.directory.resolve(name);
         try (ServerSocket free = new ServerSocket(0)) {
             port = free.getLocalPort();
@@ -29,7 +52,7 @@ final class TestDaemon implements AutoCloseable {
                 hosts.directory.resolve(name + "-node.yaml"),
                 """
                 name: %s
-                listen: 127.0.0.1:%d
+                listen: %s:%d
                 stateDirectory: %s
                 ramDirectory: %s
                 replicaDirectory: %s
@@ -37,9 +60,10 @@ final class TestDaemon implements AutoCloseable {
                 """
                         .formatted(
                                 name,
+                                site.address(),
                                 port,
                                 state,
-                                hosts.ram,
+                                site.ram(),
                                 hosts.directory.resolve(name + "-replicas"),
                                 hosts.directory.resolve("hooks")));
     }
@@ -48,23 +72,42 @@ final class TestDaemon implements AutoCloseable {
         return port;
     }
 
+    InetSocketAddress address() {
+        return new InetSocketAddress(site.address(), port);
+    }
+
+    /** Its state directory. */
+    Path state() {
+        return state;
+    }
+
+    boolean isAlive() {
+        return daemon.isAlive();
+    }
+
     ApiClient client() {
         return new ApiClient(state.resolve("api.sock"));
     }
 
     void start() throws Exception {
-        daemon =
-                new ProcessBuilder(
-                                ProcessHandle.current().info().command().orElseThrow(),
-                                "--enable-native-access=ALL-UNNAMED",
-                                "-XX:TieredStopAtLevel=1",
-                                "-cp",
-                                System.getProperty("java.class.path"),
-                                "holdfast.node.Daemon",
-                                hosts.directory.resolve(name + "-node.yaml").toString())
+        List<String> command = new ArrayList<>(site.within());
+        command.addAll(
+                List.of(
+                        ProcessHandle.current().info().command().orElseThrow(),
+                        "--enable-native-access=ALL-UNNAMED",
+                        "-XX:TieredStopAtLevel=1",
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "holdfast.node.Daemon",
+                        hosts.directory.resolve(name + "-node.yaml").toString()));
+        ProcessBuilder builder =
+                new ProcessBuilder(command)
                         .redirectOutput(ProcessBuilder.Redirect.INHERIT)
-                        .redirectError(ProcessBuilder.Redirect.INHERIT)
-                        .start();
+                        .redirectError(ProcessBuilder.Redirect.INHERIT);
+        if (!site.path().isEmpty()) {
+            builder.environment().merge("PATH", site.path(), (was, more) -> more + ":" + was);
+        }
+        daemon = builder.start();
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
         while (true) {
             try {

@@ -264,7 +264,7 @@ public final class SourceMachine {
                                 + report.map(FeatureReport::detail).orElse("it was not reported"));
             }
         }
-        Handover handover = new Handover(generation + 1, cookie.reports());
+        Handover handover = new Handover(generation + 1, cookie.reports(), Optional.empty());
         return new Step(new HandedOver(handover), new SourceEffect.HandOver(handover));
     }
 
@@ -412,9 +412,9 @@ public final class SourceMachine {
                                     new SourceOutcome.Moved(
                                             handover.generation(), reason, handover.reports()))
                             : new Step(state);
-            // This copy is not the domain any more: what becomes of its process means nothing.
-            case DomainEnded _,
-                    PeerPrepared _,
+            // This copy is not the domain any more, unless it is given back: then it is missing.
+            case DomainEnded(String reason) -> new Step(endedHere(state, reason));
+            case PeerPrepared _,
                     RoundSent _,
                     RoundMeasured _,
                     Frozen _,
@@ -432,8 +432,28 @@ public final class SourceMachine {
         };
     }
 
+    private static AfterHandOver endedHere(AfterHandOver state, String reason) {
+        return switch (state) {
+            case HandedOver(Handover handover) -> new HandedOver(handover.endedHere(reason));
+            case Asking(Handover handover, String asking) ->
+                    new Asking(handover.endedHere(reason), asking);
+            case GivenBack(Handover handover, String back) ->
+                    new GivenBack(handover.endedHere(reason), back);
+        };
+    }
+
     private static Step givenBack(Handover handover, String reason) {
-        return new Step(new GivenBack(handover, reason), new SourceEffect.Resume());
+        return handover.ended().isPresent()
+                ? lost(handover, handover.ended().get(), reason)
+                : new Step(new GivenBack(handover, reason), new SourceEffect.Resume());
+    }
+
+    /** It was given back, and there is nobody to give it to. */
+    private static Step lost(Handover handover, String ended, String reason) {
+        return finish(
+                new SourceOutcome.DomainEnded(
+                        ended + "; the destination had given the domain back: " + reason,
+                        handover.reports()));
     }
 
     private static Step givenBack(GivenBack state, SourceEvent event) {
@@ -445,13 +465,7 @@ public final class SourceMachine {
                                     state.handover().reports()));
             case ResumeFailed _ -> new Step(state, new SourceEffect.ResumeLater());
             case ResumeAgain _ -> new Step(state, new SourceEffect.Resume());
-            case DomainEnded(String reason) ->
-                    finish(
-                            new SourceOutcome.DomainEnded(
-                                    reason
-                                            + "; the destination had given the domain back: "
-                                            + state.reason(),
-                                    state.handover().reports()));
+            case DomainEnded(String reason) -> lost(state.handover(), reason, state.reason());
             case PeerTookOver _,
                     PeerPrepared _,
                     RoundSent _,

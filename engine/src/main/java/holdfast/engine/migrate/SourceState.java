@@ -1,6 +1,7 @@
 package holdfast.engine.migrate;
 
 import java.util.List;
+import java.util.Optional;
 
 /**
  * Where a migration's source stands.
@@ -46,10 +47,15 @@ public sealed interface SourceState {
      * What was handed over.
      *
      * @param generation the destination's
+     * @param ended why the copy here is gone, if it is: then nothing can be given back
      */
-    record Handover(long generation, List<FeatureReport> reports) {
+    record Handover(long generation, List<FeatureReport> reports, Optional<String> ended) {
         public Handover {
             reports = List.copyOf(reports);
+        }
+
+        Handover endedHere(String reason) {
+            return new Handover(generation, reports, Optional.of(ended.orElse(reason)));
         }
     }
 

@@ -8,6 +8,8 @@ public enum MigrationFault {
     SOURCE_DAEMON_DIES,
     /** The source's hypervisor is killed. */
     SOURCE_GUEST_DIES,
+    /** The source's hypervisor is killed, and the link breaks at the same moment. */
+    SOURCE_GUEST_DIES_LINK_BREAKS,
     /** The source's host loses power. */
     SOURCE_HOST_DIES,
     /** The destination's daemon is killed; its hypervisor stays as it is. */

@@ -235,6 +235,11 @@ public final class MigrationWorld {
                 sourceCopy = Copy.GONE;
                 toSource(new SourceEvent.DomainEnded("killed"));
             }
+            case SOURCE_GUEST_DIES_LINK_BREAKS -> {
+                sourceCopy = Copy.GONE;
+                toSource(new SourceEvent.DomainEnded("killed"));
+                breakLink("cut");
+            }
             case SOURCE_HOST_DIES -> {
                 sourceHostDied = true;
                 sourceCopy = Copy.GONE;
@@ -393,7 +398,8 @@ public final class MigrationWorld {
         boolean died =
                 sourceHostDied
                         || destinationHostDied
-                        || plan.fault() == MigrationFault.SOURCE_GUEST_DIES;
+                        || plan.fault() == MigrationFault.SOURCE_GUEST_DIES
+                        || plan.fault() == MigrationFault.SOURCE_GUEST_DIES_LINK_BREAKS;
         if (!somewhere && !died && undecided.isEmpty()) {
             throw new AssertionError("I4: it runs nowhere: " + describe());
         }

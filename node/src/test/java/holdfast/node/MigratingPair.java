@@ -1,0 +1,190 @@
+package holdfast.node;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import holdfast.node.api.ApiClient;
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus.State;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.link.FrameProxy;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.stream.Stream;
+
+/** Two daemons that can be killed, and a proxy on the way from {@code a} to {@code b}. */
+final class MigratingPair implements AutoCloseable {
+    enum Victim {
+        SOURCE_DAEMON,
+        SOURCE_QEMU,
+        DESTINATION_DAEMON,
+        DESTINATION_QEMU
+    }
+
+    final TestHosts hosts = new TestHosts();
+    final TestDaemon a;
+    final TestDaemon b;
+    final FrameProxy proxy;
+
+    MigratingPair() throws Exception {
+        a = new TestDaemon(hosts, "a");
+        b = new TestDaemon(hosts, "b");
+        a.start();
+        b.start();
+        proxy = new FrameProxy("127.0.0.1", b.address());
+    }
+
+    /** How {@code a}'s domain is moved to {@code b}, through the proxy. */
+    MigrateRequest request(List<String> hooks, long bandwidthMibPerSecond, int deadlineMillis) {
+        return request("127.0.0.1:" + proxy.port(), hooks, bandwidthMibPerSecond, deadlineMillis);
+    }
+
+    static MigrateRequest request(
+            String node, List<String> hooks, long bandwidthMibPerSecond, int deadlineMillis) {
+        MigrateRequest plain = MigrateRequest.of("g", node);
+        return new MigrateRequest(
+                plain.domain(),
+                plain.node(),
+                plain.policy(),
+                hooks,
+                List.of(),
+                plain.downtimeMillis(),
+                plain.roundsMax(),
+                bandwidthMibPerSecond,
+                false,
+                1,
+                0,
+                plain.onTimeout(),
+                plain.featureSeconds(),
+                50,
+                deadlineMillis);
+    }
+
+    /** What becomes of it, as one line: the outcome and the reason, or the failure. */
+    CompletableFuture<String> migrate(MigrateRequest request) {
+        return CompletableFuture.supplyAsync(
+                        () -> a.client().migrate(request, ProgressListener.none()))
+                .handle(
+                        (ended, failure) ->
+                                failure == null
+                                        ? ended.outcome() + ": " + ended.reason()
+                                        : "failed: " + failure.getCause().getMessage());
+    }
+
+    /** Moves the domain from where it runs to the other host; it has to. */
+    MigrateResult moveOn() throws InterruptedException {
+        TestDaemon from = runs(a.client()) ? a : b;
+        TestDaemon to = from == a ? b : a;
+        MigrateResult moved =
+                from.client()
+                        .migrate(
+                                MigrateRequest.of("g", "127.0.0.1:" + to.port()),
+                                ProgressListener.none());
+        assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+        assertThat(runs(to.client())).isTrue();
+        assertThat(running()).isEqualTo(1);
+        return moved;
+    }
+
+    void kill(Victim victim) throws Exception {
+        switch (victim) {
+            case SOURCE_DAEMON -> a.kill();
+            case DESTINATION_DAEMON -> b.kill();
+            case SOURCE_QEMU -> end(qemu(a));
+            case DESTINATION_QEMU -> end(qemu(b));
+        }
+    }
+
+    private static void end(ProcessHandle process) throws InterruptedException {
+        process.destroyForcibly();
+        // The end of a process that is no child is looked for every few seconds only.
+        await("its end", () -> !process.isAlive());
+    }
+
+    /** The one QEMU of a host; no status tells the process of one that waits. */
+    private static ProcessHandle qemu(TestDaemon host) throws Exception {
+        try (Stream<Path> files = Files.walk(host.state().resolve("run"))) {
+            List<Path> pids = files.filter(f -> f.endsWith("qemu.pid")).toList();
+            assertThat(pids).hasSize(1);
+            return ProcessHandle.of(Long.parseLong(Files.readString(pids.getFirst()).strip()))
+                    .orElseThrow();
+        }
+    }
+
+    void restart(Victim victim) throws Exception {
+        switch (victim) {
+            case SOURCE_DAEMON -> a.start();
+            case DESTINATION_DAEMON -> b.start();
+            case SOURCE_QEMU, DESTINATION_QEMU -> {}
+        }
+    }
+
+    long running() {
+        return Stream.of(a.client(), b.client()).filter(MigratingPair::runs).count();
+    }
+
+    static boolean runs(ApiClient node) {
+        return node.list().stream().anyMatch(d -> d.state() == State.RUNNING);
+    }
+
+    /** Every domain goes, on both hosts, and everything of it. */
+    void clear() throws Exception {
+        for (TestDaemon host : List.of(a, b)) {
+            if (!host.isAlive()) {
+                host.start();
+            }
+            await("no domain on " + host, () -> destroyed(host.client()));
+        }
+        await("an empty RAM directory", this::nothingIsLeft);
+    }
+
+    /** What goes by itself meanwhile is no failure. */
+    private static boolean destroyed(ApiClient node) {
+        node.list().forEach(domain -> node.destroy(domain.name()));
+        return true;
+    }
+
+    private boolean nothingIsLeft() {
+        try (Stream<Path> ofA = Files.list(a.state().resolve("run"));
+                Stream<Path> ofB = Files.list(b.state().resolve("run"))) {
+            return hosts.ramFiles().isEmpty() && ofA.count() + ofB.count() == 0;
+        } catch (IOException e) {
+            throw new AssertionError(e);
+        }
+    }
+
+    static void await(String what, BooleanSupplier condition) throws InterruptedException {
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+        while (true) {
+            try {
+                if (condition.getAsBoolean()) {
+                    return;
+                }
+            } catch (ApiException e) {
+                // A daemon that is being started does not answer yet.
+                if (System.nanoTime() - until > 0) {
+                    throw e;
+                }
+            }
+            if (System.nanoTime() - until > 0) {
+                throw new AssertionError("not within 60 s: " + what);
+            }
+            Thread.sleep(20);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        try (hosts;
+                a;
+                b;
+                proxy) {}
+    }
+}

@@ -1,0 +1,317 @@
+package holdfast.node.session;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import holdfast.engine.migrate.PrecopyPolicy;
+import holdfast.engine.migrate.SourceOutcome;
+import holdfast.node.link.BulkCompression;
+import holdfast.node.link.FrameProxy;
+import holdfast.node.link.FrameProxy.Act;
+import holdfast.node.link.FrameProxy.Place;
+import holdfast.node.link.FrameProxy.Seen;
+import holdfast.node.link.FrameProxy.Way;
+import holdfast.node.link.LinkListener;
+import holdfast.node.link.NodeAddress;
+import holdfast.node.link.NodeIdentity;
+import holdfast.node.link.SessionAccepter;
+import holdfast.node.session.MovingGuests.Copy;
+import holdfast.wire.Bytes;
+import holdfast.wire.ProtocolException;
+import holdfast.wire.link.ConnectionKind;
+import holdfast.wire.link.LinkCodec;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.Standing;
+
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeSet;
+import java.util.UUID;
+
+/**
+ * The connections of a migration break after byte k, for each k of a class: the real sessions and
+ * connections, a guest without a hypervisor. {@code -Dholdfast.kills=all} for every byte of every
+ * message and of the beginning and the end of the stream.
+ */
+@Timeout(600)
+class MigrationCutTest {
+    private static final boolean ALL = "all".equals(System.getProperty("holdfast.kills"));
+    private static final NodeIdentity A = new NodeIdentity("a", UUID.randomUUID(), "test");
+    private static final NodeIdentity B = new NodeIdentity("b", UUID.randomUUID(), "test");
+    private static final Duration LIMIT = Duration.ofSeconds(20);
+
+    /** A machine that is busy is not to look dead. */
+    private static final int PATIENT_MILLIS = 20_000;
+
+    private static final int BRIEF_MILLIS = 1_000;
+
+    private final Relay relay = new Relay();
+    private LinkListener listener;
+    private FrameProxy proxy;
+
+    /** Whose guest is being moved. */
+    private static final class Relay implements holdfast.node.link.MigrationAccepter {
+        private volatile MovingGuests guests;
+
+        @Override
+        public Decision decide(
+                LinkMessage.Hello peer, String address, LinkMessage.OpenMigration migration) {
+            return guests.decide(peer, address, migration);
+        }
+
+        @Override
+        public Optional<LinkMessage.Answer> answer(
+                LinkMessage.Hello peer, LinkMessage.Inquire inquiry) {
+            return guests.answer(peer, inquiry);
+        }
+    }
+
+    private static final class NoSessions implements SessionAccepter {
+        @Override
+        public Decision decide(
+                LinkMessage.Hello peer,
+                String address,
+                LinkMessage.OpenSession session,
+                Optional<LinkMessage.StayProtected> staying) {
+            return new Decision.Refused("no sessions here");
+        }
+
+        @Override
+        public LinkMessage.Answer answer(LinkMessage.Hello peer, LinkMessage.Inquire inquiry) {
+            return new LinkMessage.Answer(Standing.UNKNOWN, 0, "never heard of it");
+        }
+    }
+
+    @BeforeEach
+    void listen() throws IOException {
+        listener = LinkListener.open("127.0.0.1", 0, B, new NoSessions(), relay);
+        proxy = new FrameProxy("127.0.0.1", listener.address());
+    }
+
+    @AfterEach
+    void close() throws IOException {
+        proxy.close();
+        listener.close();
+    }
+
+    @Test
+    void after_every_byte_one_copy_runs_and_the_second_attempt_moves_it() throws Exception {
+        Map<String, Integer> ends = new LinkedHashMap<>();
+        for (Place place : places(Act.CUT_ALL)) {
+            count(ends, place, migrateTwice(PATIENT_MILLIS, place));
+        }
+        report("all connections cut", ends);
+    }
+
+    @Test
+    void one_connection_that_breaks_alone_is_enough() throws Exception {
+        Map<String, Integer> ends = new LinkedHashMap<>();
+        for (Place place : places(Act.CUT_ONE)) {
+            boolean first = place.offset() == 0;
+            boolean whole = place.offset() == -1;
+            if (first || whole || ALL && place.offset() == LinkCodec.HEADER_BYTES) {
+                count(ends, place, migrateTwice(BRIEF_MILLIS, place));
+            }
+        }
+        report("one connection cut", ends);
+    }
+
+    @Test
+    void a_question_that_is_cut_is_asked_again() throws Exception {
+        Map<String, Integer> ends = new LinkedHashMap<>();
+        List<Place> questions = new ArrayList<>();
+        for (Way way : Way.values()) {
+            for (String message :
+                    way == Way.THERE ? List.of("HELLO", "INQUIRE") : List.of("WELCOME", "ANSWER")) {
+                for (long offset : ALL ? List.of(0L, 5L, 16L, 20L, -1L) : List.of(0L, 20L)) {
+                    questions.add(
+                            new Place(ConnectionKind.INQUIRY, way, message, offset, Act.CUT_ALL));
+                }
+            }
+        }
+        for (Place question : questions) {
+            // One that was handed over and one that arrived there: asked about both.
+            for (String lost : List.of("HAND_OVER", "TAKEN_OVER")) {
+                Place first =
+                        new Place(
+                                ConnectionKind.MIGRATION,
+                                lost.equals("HAND_OVER") ? Way.THERE : Way.BACK,
+                                lost,
+                                0,
+                                Act.CUT_ALL);
+                count(ends, question, migrateTwice(PATIENT_MILLIS, first, question));
+            }
+        }
+        report("question cut", ends);
+    }
+
+    /** What one migration without a fault says, message by message. */
+    private List<Place> places(Act act) throws Exception {
+        proxy.arm();
+        try (MovingGuests guests = new MovingGuests()) {
+            relay.guests = guests;
+            assertThat(migrate(guests, PATIENT_MILLIS)).isEqualTo("Moved");
+            assertThat(guests.awaitArrivals(LIMIT)).isTrue();
+        }
+        Map<String, Seen> messages = new LinkedHashMap<>();
+        for (Seen seen : proxy.seen()) {
+            messages.putIfAbsent(seen.kind() + " " + seen.way() + " " + seen.message(), seen);
+        }
+        assertThat(messages.values())
+                .extracting(Seen::message)
+                .contains(
+                        "HELLO",
+                        "WELCOME",
+                        "OPEN_MIGRATION",
+                        "SESSION_ACCEPTED",
+                        "HEARTBEAT",
+                        "MIGRATION_PREPARED",
+                        "MIGRATION_PERFORMED",
+                        "MIGRATION_FINISHED",
+                        "HAND_OVER",
+                        "TAKEN_OVER");
+        List<Place> places = new ArrayList<>();
+        messages.values()
+                .forEach(
+                        seen -> {
+                            for (long offset : offsets(seen.bytes())) {
+                                places.add(
+                                        new Place(
+                                                seen.kind(),
+                                                seen.way(),
+                                                seen.message(),
+                                                offset == seen.bytes() ? -1 : offset,
+                                                act));
+                            }
+                        });
+        for (long offset : streamOffsets(proxy.streamBytes(Way.THERE))) {
+            places.add(new Place(ConnectionKind.BULK, Way.THERE, FrameProxy.STREAM, offset, act));
+        }
+        return places;
+    }
+
+    /** Of a frame: its header, where its body begins, its middle, its last byte, and behind it. */
+    private static Iterable<Long> offsets(int bytes) {
+        TreeSet<Long> offsets = new TreeSet<>();
+        for (long offset : new long[] {0, 1, 8, 15, 16, 17, bytes / 2, bytes - 1, bytes}) {
+            offsets.add(Math.min(offset, bytes));
+        }
+        for (long offset = 0; ALL && offset < bytes; offset++) {
+            offsets.add(offset);
+        }
+        return offsets;
+    }
+
+    /** The headers and the first records, pages, and the device state with the two ends. */
+    private static Iterable<Long> streamOffsets(int bytes) {
+        TreeSet<Long> offsets = new TreeSet<>();
+        int first = ALL ? 300 : 64;
+        int last = ALL ? 1200 : 64;
+        for (long offset = 0; offset < first; offset += ALL ? 1 : 8) {
+            offsets.add(offset);
+        }
+        for (long offset = first; offset < bytes - last; offset += ALL ? 509 : 9001) {
+            offsets.add(offset);
+        }
+        for (long offset = bytes - last; offset < bytes; offset += ALL ? 1 : 8) {
+            offsets.add(offset);
+        }
+        return offsets;
+    }
+
+    /** How the first attempt ended; the second one, on a whole link, moves it. */
+    private String migrateTwice(int deadlineMillis, Place... places) throws Exception {
+        String where = List.of(places).toString();
+        try (MovingGuests guests = new MovingGuests()) {
+            relay.guests = guests;
+            proxy.arm(places);
+            String end = migrate(guests, deadlineMillis);
+            assertThat(guests.awaitArrivals(LIMIT)).as(where).isTrue();
+            assertThat(guests.broken()).as(where).isEmpty();
+            if (end.equals("Moved")) {
+                assertThat(guests.source()).as(where).isEqualTo(Copy.GONE);
+                assertThat(guests.destination()).as(where).isEqualTo(Copy.RUNS);
+            } else {
+                assertThat(guests.source()).as(where + " " + end).isEqualTo(Copy.RUNS);
+                assertThat(guests.destination()).as(where).isEqualTo(Copy.GONE);
+                proxy.arm();
+                assertThat(migrate(guests, PATIENT_MILLIS)).as(where).isEqualTo("Moved");
+                assertThat(guests.awaitArrivals(LIMIT)).as(where).isTrue();
+            }
+            assertThat(guests.isWhole()).as(where).isTrue();
+            assertThat(guests.broken()).as(where).isEmpty();
+            return end;
+        }
+    }
+
+    /** One attempt: the outcome, or "refused" where it did not begin. */
+    private String migrate(MovingGuests guests, int deadlineMillis) throws Exception {
+        MigrationSource source;
+        try {
+            source =
+                    MigrationSource.open(
+                            new MigrationSource.Settings(
+                                    new NodeAddress("127.0.0.1", proxy.port()),
+                                    new LinkMessage.OpenMigration(
+                                            UUID.randomUUID(),
+                                            "guest",
+                                            MovingGuests.GENERATION,
+                                            MovingGuests.PAGES * 4096L,
+                                            20,
+                                            deadlineMillis,
+                                            1,
+                                            Bytes.copyOf("{}".getBytes(StandardCharsets.UTF_8))),
+                                    MovingGuests.PLAN,
+                                    new PrecopyPolicy(
+                                            1_000_000, 3, PrecopyPolicy.Convergence.AS_IS),
+                                    Optional.empty(),
+                                    0,
+                                    // In frames, and packed whatever shrinks.
+                                    BulkCompression.ZSTD,
+                                    Duration.ofSeconds(10),
+                                    System.nanoTime()),
+                            guests.leaving(),
+                            MovingGuests.unthrottled(),
+                            A,
+                            new Quiet());
+        } catch (IOException | ProtocolException e) {
+            return "refused";
+        }
+        source.begin();
+        assertThat(source.awaitEnd(LIMIT)).as("%s", source.state()).isTrue();
+        assertThat(source.fault()).isEmpty();
+        SourceOutcome outcome = source.outcome().orElseThrow();
+        return outcome.getClass().getSimpleName();
+    }
+
+    private static final class Quiet implements MigrationSource.Listener {
+        @Override
+        public void changed() {}
+
+        @Override
+        public void finished(SourceOutcome outcome) {}
+
+        @Override
+        public void broken(RuntimeException failure) {}
+    }
+
+    private static void count(Map<String, Integer> ends, Place place, String end) {
+        ends.merge(end, 1, Integer::sum);
+        ends.merge("places", 1, Integer::sum);
+    }
+
+    private static void report(String what, Map<String, Integer> ends) {
+        System.out.println("CUT " + what + ": " + ends);
+        assertThat(ends).containsKey("places");
+    }
+}

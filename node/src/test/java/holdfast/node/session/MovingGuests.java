@@ -1,0 +1,334 @@
+package holdfast.node.session;
+
+import holdfast.engine.HypervisorException;
+import holdfast.engine.memory.PfnSet;
+import holdfast.engine.migrate.Arrival;
+import holdfast.engine.migrate.Cookies;
+import holdfast.engine.migrate.DestinationEvent;
+import holdfast.engine.migrate.DestinationOutcome;
+import holdfast.engine.migrate.Feature;
+import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.migrate.FeatureReport;
+import holdfast.engine.migrate.ThrottledGuest;
+import holdfast.engine.port.DeviceState;
+import holdfast.engine.port.DirtyTracker;
+import holdfast.engine.port.Domain;
+import holdfast.engine.port.GuestMemory;
+import holdfast.engine.port.OutputGate;
+import holdfast.node.link.DiskStream;
+import holdfast.node.link.MigrationAccepter;
+import holdfast.wire.link.LinkMessage;
+import holdfast.wire.link.Standing;
+
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+import java.util.Random;
+import java.util.UUID;
+import java.util.concurrent.ConcurrentHashMap;
+
+/**
+ * A guest without a hypervisor that is moved by the real sessions over real connections, and the
+ * node that takes it in. Its copies know of each other: two that run are noticed at once.
+ */
+final class MovingGuests implements MigrationAccepter, AutoCloseable {
+    static final int PAGES = 24;
+    static final long GENERATION = 7;
+    private static final int STATE_BYTES = 300;
+    private static final Duration ANSWER_LIMIT = Duration.ofSeconds(10);
+
+    /** What one copy of the guest does. */
+    enum Copy {
+        RUNS,
+        STANDS_STILL,
+        GONE
+    }
+
+    static final FeaturePlan PLAN =
+            FeaturePlan.of(
+                    FeaturePlan.Policy.DEFAULT,
+                    List.of(),
+                    List.of(),
+                    List.of(FeaturePlan.Part.NICS));
+
+    private final Arena arena = Arena.ofShared();
+    private final Random random = new Random(5);
+    private final ConcurrentHashMap<UUID, Arriving> arriving = new ConcurrentHashMap<>();
+    private final MemorySegment here = memory();
+    private Copy source = Copy.RUNS;
+    private Copy destination = Copy.GONE;
+    private Optional<MemorySegment> there = Optional.empty();
+    private String broken = "";
+
+    MovingGuests() {
+        for (int pfn = 0; pfn < PAGES; pfn += 2) {
+            here.set(ValueLayout.JAVA_LONG, (long) pfn * GuestMemory.PAGE_BYTES, pfn + 1);
+        }
+    }
+
+    synchronized Copy source() {
+        return source;
+    }
+
+    synchronized Copy destination() {
+        return destination;
+    }
+
+    /** What was seen that must never be; empty if nothing. */
+    synchronized String broken() {
+        return broken;
+    }
+
+    /** Whether the copy there has all that the one here had when it stopped. */
+    synchronized boolean isWhole() {
+        return there.filter(bytes -> here.mismatch(bytes) < 0).isPresent();
+    }
+
+    private synchronized void source(Copy now) {
+        source = now;
+        look();
+    }
+
+    private synchronized void destination(Copy now) {
+        destination = now;
+        look();
+    }
+
+    private void look() {
+        if (source == Copy.RUNS && destination == Copy.RUNS) {
+            broken = "both copies run";
+        }
+    }
+
+    private MemorySegment memory() {
+        return arena.allocate((long) PAGES * GuestMemory.PAGE_BYTES, GuestMemory.PAGE_BYTES);
+    }
+
+    private static GuestMemory view(MemorySegment bytes) {
+        return new GuestMemory() {
+            @Override
+            public long pages() {
+                return PAGES;
+            }
+
+            @Override
+            public MemorySegment bytes() {
+                return bytes;
+            }
+        };
+    }
+
+    @Override
+    public Decision decide(
+            LinkMessage.Hello peer, String address, LinkMessage.OpenMigration migration) {
+        MemorySegment bytes = memory();
+        Arriving arrival = new Arriving(migration, bytes);
+        arriving.put(migration.migration(), arrival);
+        return arrival.session.accepted(view(bytes));
+    }
+
+    @Override
+    public Optional<LinkMessage.Answer> answer(
+            LinkMessage.Hello peer, LinkMessage.Inquire inquiry) {
+        Arriving arrival = arriving.get(inquiry.session());
+        if (arrival == null) {
+            return Optional.empty();
+        }
+        arrival.session.post(new DestinationEvent.SourceLost("it asks"));
+        try {
+            arrival.session.awaitEnd(ANSWER_LIMIT);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        Standing standing = arrival.standing;
+        return Optional.of(
+                new LinkMessage.Answer(
+                        standing,
+                        standing == Standing.TOOK_OVER ? GENERATION + 1 : 0,
+                        "as written down"));
+    }
+
+    /** Waits until nothing is on its way to the destination any more. */
+    boolean awaitArrivals(Duration limit) throws InterruptedException {
+        for (Arriving each : arriving.values()) {
+            if (!each.session.awaitEnd(limit)) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    @Override
+    public void close() {
+        arena.close();
+    }
+
+    private final class Arriving implements Arrival, MigrationDestination.Listener {
+        private final MemorySegment bytes;
+        private final MigrationDestination session;
+        private volatile Standing standing = Standing.UNDECIDED;
+
+        Arriving(LinkMessage.OpenMigration migration, MemorySegment bytes) {
+            this.bytes = bytes;
+            this.session = new MigrationDestination(migration, "a", "a", PLAN, this, this);
+        }
+
+        @Override
+        public Cookies.Prepared prepare() {
+            destination(Copy.STANDS_STILL);
+            return new Cookies.Prepared(Cookies.VERSION, "b", "none", List.of());
+        }
+
+        @Override
+        public void offerBase(MemorySegment base) {}
+
+        @Override
+        public void arrived(MemorySegment base, MemorySegment sections) {}
+
+        @Override
+        public FeatureReport bringUp(Feature feature) {
+            return new FeatureReport(
+                    feature.name(), feature.necessity(), FeatureReport.Result.UP, "", 0);
+        }
+
+        @Override
+        public FeatureReport takeDown(FeatureReport up) {
+            return new FeatureReport(up.name(), up.necessity(), FeatureReport.Result.DOWN, "", 0);
+        }
+
+        @Override
+        public Run run(long generation) {
+            standing = Standing.TOOK_OVER;
+            synchronized (MovingGuests.this) {
+                there = Optional.of(bytes);
+            }
+            destination(Copy.RUNS);
+            return new Run.Ran(new Guest());
+        }
+
+        @Override
+        public void settle(Domain domain) {}
+
+        @Override
+        public void discard(String reason, List<FeatureReport> reports) {
+            destination(Copy.GONE);
+            standing = Standing.DISCARDED;
+        }
+
+        @Override
+        public void changed() {}
+
+        @Override
+        public void finished(DestinationOutcome outcome, Optional<Domain> domain) {}
+
+        @Override
+        public void broken(RuntimeException failure) {
+            synchronized (MovingGuests.this) {
+                broken = "the destination broke: " + failure;
+            }
+        }
+    }
+
+    /** The copy here. */
+    ProtectedGuest leaving() {
+        return new Leaving();
+    }
+
+    static ThrottledGuest unthrottled() {
+        return new ThrottledGuest() {
+            @Override
+            public void throttle(int percent) {}
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    private final class Leaving implements ProtectedGuest {
+        @Override
+        public Domain domain() {
+            return new Guest();
+        }
+
+        @Override
+        public GuestMemory memory() {
+            return view(here);
+        }
+
+        @Override
+        public Tracking openTracker() {
+            return new Tracking(new Tracker(), "exact", List.of());
+        }
+
+        @Override
+        public Forwarding forwardDisks(DiskStream stream) {
+            throw new IllegalStateException("a migration forwards none");
+        }
+
+        @Override
+        public OutputGate holdOutput(Runnable pressure, InboundCopy inbound) {
+            throw new IllegalStateException("a migration holds none");
+        }
+    }
+
+    /** While the guest runs it writes between any two looks. */
+    private final class Tracker implements DirtyTracker {
+        @Override
+        public String kind() {
+            return "exact";
+        }
+
+        @Override
+        public void collect(PfnSet into) {
+            if (source() != Copy.RUNS) {
+                return;
+            }
+            for (int i = 0; i < 3; i++) {
+                int pfn = random.nextInt(PAGES);
+                here.set(
+                        ValueLayout.JAVA_LONG,
+                        (long) pfn * GuestMemory.PAGE_BYTES + 8L * i,
+                        random.nextLong());
+                into.add(pfn);
+            }
+        }
+
+        @Override
+        public void close() {}
+    }
+
+    private final class Guest implements Domain {
+        private final MemorySegment state = arena.allocate(STATE_BYTES);
+
+        @Override
+        public String name() {
+            return "guest";
+        }
+
+        @Override
+        public void suspend() {
+            source(Copy.STANDS_STILL);
+        }
+
+        @Override
+        public void resume() {
+            if (source() == Copy.GONE) {
+                throw new HypervisorException("cont", "the process is gone");
+            }
+            source(Copy.RUNS);
+        }
+
+        @Override
+        public void destroy() {
+            source(Copy.GONE);
+        }
+
+        @Override
+        public DeviceState saveDeviceState() {
+            return new DeviceState(new DeviceState.DeviceBase(1, state), state);
+        }
+    }
+}

@@ -12,13 +12,13 @@ final class CompressionChoice {
     static final long FAST_BYTES_PER_SECOND = 600_000_000;
 
     /** One of so many blocks is compressed to see what it would bring. */
-    static final int TRY_EVERY = 16;
+    static final int TRY_EVERY = 8;
 
     /** What compressing must bring at least: a tenth of the time. */
     private static final double GAIN = 0.9;
 
     /** How much the newest block weighs. */
-    private static final double WEIGHT = 0.125;
+    private static final double WEIGHT = 0.25;
 
     private final BulkCompression wish;
     private double linkNanosPerByte;

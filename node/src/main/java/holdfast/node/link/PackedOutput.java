@@ -30,6 +30,8 @@ final class PackedOutput implements WritableByteChannel {
         this.choice = new CompressionChoice(wish);
         compressor.setLevel(LEVEL);
         compressor.setContentSize(true);
+        // The first use loads the library and makes its tables: no measure of what it costs.
+        compressor.compressDirectByteBuffer(packed, 0, packed.capacity(), raw, 0, raw.capacity());
     }
 
     @Override

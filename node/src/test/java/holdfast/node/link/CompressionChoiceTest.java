@@ -32,11 +32,11 @@ class CompressionChoiceTest {
         "10, 500, 0.4, 64",
         "100, 500, 0.5, 64",
         // 1 / 500 + 0.5 / 400 is more than 0.9 / 400: only tried now and then.
-        "400, 500, 0.5, 4",
+        "400, 500, 0.5, 8",
         "300, 1000, 0.4, 64",
         // They do not shrink.
-        "10, 500, 1.0, 4",
-        "10, 500, 0.95, 4",
+        "10, 500, 1.0, 8",
+        "10, 500, 0.95, 8",
         // Faster than any compressor: not even tried.
         "1000, 800, 0.1, 0"
     })

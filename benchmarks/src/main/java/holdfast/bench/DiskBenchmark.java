@@ -45,11 +45,11 @@ final class DiskBenchmark {
             return name().toLowerCase(Locale.ROOT).replace('_', '-');
         }
 
-        String options(int diskMib) {
+        String options(Plan plan) {
             return "hf.writer=200,10"
                     + switch (this) {
                         case NO_DISK, IDLE_DISK -> "";
-                        case LOADED_DISK -> " hf.diskload=vda," + diskMib;
+                        case LOADED_DISK -> " hf.diskload=vda," + plan.diskMib + "," + plan.depth;
                     };
         }
     }
@@ -104,8 +104,9 @@ final class DiskBenchmark {
 
     /**
      * @param diskMib written in order, then at random, again and again
+     * @param depth writes in flight; above 1 they are those of as many streams, each in order
      */
-    record Plan(int rounds, int seconds, int intervalMillis, int diskMib) {}
+    record Plan(int rounds, int seconds, int intervalMillis, int diskMib, int depth) {}
 
     private final Plan plan;
     private final PrintStream progress;
@@ -172,6 +173,7 @@ final class DiskBenchmark {
                 plan.intervalMillis,
                 plan.rounds,
                 plan.seconds,
+                plan.depth,
                 rates.get(DiskLoadLog.Kind.SEQUENTIAL).result(),
                 rates.get(DiskLoadLog.Kind.RANDOM).result(),
                 pauses.entrySet().stream().map(e -> e.getValue().result(e.getKey())).toList(),
@@ -308,7 +310,7 @@ final class DiskBenchmark {
                                         serial(guest),
                                         BenchGuest.imageDirectory().resolve("vmlinuz"),
                                         BenchGuest.imageDirectory().resolve("initrd.gz"),
-                                        guest.options(plan.diskMib),
+                                        guest.options(plan),
                                         disks)));
         MigrationBenchmark.awaitReady(serial(guest));
         node.pause(guest.text());

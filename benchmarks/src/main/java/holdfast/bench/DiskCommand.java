@@ -55,19 +55,29 @@ final class DiskCommand implements Callable<Integer> {
                             + " ${DEFAULT-VALUE}).")
     private int diskMib;
 
+    @Option(
+            names = "--depth",
+            paramLabel = "N",
+            defaultValue = "1",
+            description =
+                    "Writes in flight; above 1 as many streams, each in order, in blocks of 1 MiB,"
+                            + " then of 4 KiB. Give them a larger --disk (default"
+                            + " ${DEFAULT-VALUE}).")
+    private int depth;
+
     @Override
     public Integer call() throws Exception {
-        if (rounds < 1 || seconds < 2 || intervalMillis < 1 || diskMib < 1) {
+        if (rounds < 1 || seconds < 2 || intervalMillis < 1 || depth < 1 || diskMib < depth) {
             System.err.println(
-                    "bench: --seconds must be at least 2; --rounds, --interval and --disk at least"
-                            + " 1");
+                    "bench: --seconds must be at least 2; --rounds, --interval and --depth at least"
+                            + " 1; --disk at least as much as --depth");
             return 2;
         }
         double load = ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage();
         try {
             DiskResult result =
                     DiskBenchmark.run(
-                            new DiskBenchmark.Plan(rounds, seconds, intervalMillis, diskMib),
+                            new DiskBenchmark.Plan(rounds, seconds, intervalMillis, diskMib, depth),
                             load,
                             System.err);
             if (json) {

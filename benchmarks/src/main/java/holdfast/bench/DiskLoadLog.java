@@ -19,13 +19,15 @@ final class DiskLoadLog implements AutoCloseable {
 
     private static final long END_MILLIS_MAX = 5_000;
     private static final Pattern PHASE =
-            Pattern.compile("DISKLOAD (sequential (\\d+) MiB|random (\\d+) x 4 KiB) in \\d+ ms");
+            Pattern.compile(
+                    "DISKLOAD (sequential (\\d+) MiB|(?:random|streamed) (\\d+) x 4 KiB)"
+                            + " in \\d+ ms");
 
     /** What the guest writes by turns. */
     enum Kind {
         /** Blocks of 1 MiB in order, counted in MiB. */
         SEQUENTIAL,
-        /** Blocks of 4 KiB anywhere, counted one by one. */
+        /** Blocks of 4 KiB anywhere, or in many streams at once, counted one by one. */
         RANDOM
     }
 

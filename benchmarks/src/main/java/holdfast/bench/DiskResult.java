@@ -8,8 +8,9 @@ import java.util.List;
  * @param job always {@code disk}
  * @param rounds each of an unprotected part and a protected one
  * @param secondsEach of each part
+ * @param depth writes in flight
  * @param sequential writes of 1 MiB in order, in MiB a second
- * @param random writes of 4 KiB, in writes a second
+ * @param random writes of 4 KiB, in writes a second; with a depth above 1 each stream's in order
  * @param pause how long checkpoints stopped the guest
  * @param replication of the loaded guest's disk, at the end of its last protected part
  */
@@ -19,6 +20,7 @@ record DiskResult(
         int intervalMillis,
         int rounds,
         int secondsEach,
+        int depth,
         Throughput sequential,
         Throughput random,
         List<Pause> pause,

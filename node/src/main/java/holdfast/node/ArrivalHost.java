@@ -177,7 +177,7 @@ final class ArrivalHost implements MigrationAccepter {
                                 + (free >> 20)
                                 + " MiB free, needed are "
                                 + (spec.memoryBytes() >> 20)
-                                + "; enlarge it with mount -o remount,size=... "
+                                + " MiB; enlarge it with mount -o remount,size=... "
                                 + registry.ramDirectory());
             }
         } catch (IOException e) {

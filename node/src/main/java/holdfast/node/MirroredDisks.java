@@ -7,6 +7,8 @@ import holdfast.node.nbd.NbdLimits;
 import holdfast.node.nbd.NbdServer;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.linux.SocketBuffers;
+import holdfast.qemu.linux.SystemCallException;
 import holdfast.qemu.net.GuestStop;
 import holdfast.qemu.qmp.QmpClient;
 
@@ -41,6 +43,9 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
     private static final String SOCKET = "disks.sock";
     private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
+    /** A long write of the guest crosses the socket in one piece. */
+    private static final int SEND_BUFFER_BYTES = 2 << 20;
+
     /** A copy that did not move for so long does not move any more. */
     private static final long STALL_NANOS = TimeUnit.SECONDS.toNanos(30);
 
@@ -52,20 +57,25 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
      *
      * @param index of the domain's disk
      * @param node its block node
+     * @param image the file or device below it
      */
-    record Source(int index, String node, long bytes) {}
+    record Source(int index, String node, long bytes, Path image) {}
 
     /** One disk on its way; fields are guarded by the lock of the whole. */
     private final class Copy implements DiskMirror.Listener {
         private final Source source;
+        private final EarlyWriteBack writeBack;
         private final ForwardedExport export;
         private ProtectedGuest.DiskState state = ProtectedGuest.DiskState.WAITING;
         private DiskMirror.Progress progress;
         private Optional<DiskMirror> mirror = Optional.empty();
 
-        Copy(Source source, ForwardedExport export) {
+        Copy(Source source, int disk) {
             this.source = source;
-            this.export = export;
+            this.writeBack = new EarlyWriteBack(source.image());
+            this.export =
+                    new ForwardedExport(
+                            "disk" + source.index(), disk, source.bytes(), stream, writeBack);
             this.progress = new DiskMirror.Progress(0, source.bytes());
         }
 
@@ -92,6 +102,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
     }
 
     private final QmpClient qmp;
+    private final long pid;
     private final GuestStop stop;
     private final Path outOfBand;
     private final Path socket;
@@ -107,6 +118,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
 
     /**
      * @param qmp the monitor that also suspends the domain: see {@link DiskMirror#failure}
+     * @param pid of that QEMU
      * @param stop how the guest is stopped when the mirrors are taken out
      * @param outOfBand for a QEMU that hangs
      * @param directory for the server's socket; short, accessible to QEMU
@@ -114,25 +126,20 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
      */
     MirroredDisks(
             QmpClient qmp,
+            long pid,
             GuestStop stop,
             Path outOfBand,
             Path directory,
             List<Source> sources,
             DiskStream stream) {
         this.qmp = qmp;
+        this.pid = pid;
         this.stop = stop;
         this.outOfBand = outOfBand;
         this.socket = directory.resolve(SOCKET);
         this.stream = stream;
         for (Source source : sources) {
-            copies.add(
-                    new Copy(
-                            source,
-                            new ForwardedExport(
-                                    "disk" + source.index(),
-                                    copies.size(),
-                                    source.bytes(),
-                                    stream)));
+            copies.add(new Copy(source, copies.size()));
         }
     }
 
@@ -185,17 +192,29 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         DiskMirror started =
                 DiskMirror.start(
                         qmp,
+                        stop,
                         outOfBand,
                         copy.source.index(),
                         copy.source.node(),
                         socket,
                         copy.export.name(),
                         copy);
+        copy.writeBack.start();
+        widenSendBuffers();
         lock.lock();
         try {
             copy.mirror = Optional.of(started);
         } finally {
             lock.unlock();
+        }
+    }
+
+    /** Without it long writes cost the guest more, and nothing else. */
+    private void widenSendBuffers() {
+        try {
+            SocketBuffers.widen(pid, socket, SEND_BUFFER_BYTES);
+        } catch (IOException | SystemCallException e) {
+            LOG.info("event=narrow-send-buffers pid={} reason=\"{}\"", pid, e.getMessage());
         }
     }
 
@@ -333,33 +352,9 @@ final class MirroredDisks implements ProtectedGuest.Forwarding {
         // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
         stream.discard();
         copying.ifPresent(MirroredDisks::join);
-        List<ReplicationException> troubles = new ArrayList<>();
-        if (copies.stream().anyMatch(copy -> copy.mirror.isPresent())) {
-            // Between the guest's writes: a write-blocking job that was cancelled under them was
-            // seen to corrupt QEMU 7.2's heap, now and then.
-            attempt(stop::begin, troubles);
-            for (Copy copy : copies) {
-                attempt(() -> copy.mirror.ifPresent(DiskMirror::close), troubles);
-            }
-            attempt(stop::end, troubles);
-        }
-        if (!troubles.isEmpty()) {
-            ReplicationException first = troubles.getFirst();
-            troubles.stream().skip(1).forEach(first::addSuppressed);
-            throw first;
-        }
+        copies.forEach(copy -> copy.writeBack.close());
+        DiskMirror.remove(copies.stream().flatMap(copy -> copy.mirror.stream()).toList(), stop);
         server.ifPresent(MirroredDisks::close);
-    }
-
-    /** A domain that is gone is no failure. */
-    private void attempt(Runnable step, List<ReplicationException> troubles) {
-        try {
-            step.run();
-        } catch (ReplicationException e) {
-            if (qmp.closedBecause().isEmpty()) {
-                troubles.add(e);
-            }
-        }
     }
 
     private static void join(Thread thread) {

@@ -225,7 +225,10 @@ final class PrimaryHost {
                 String node = QemuCommandLine.diskNode(i);
                 sources.add(
                         new MirroredDisks.Source(
-                                i, node, DiskMirror.sizeBytes(body.qemu().qmp(), node)));
+                                i,
+                                node,
+                                DiskMirror.sizeBytes(body.qemu().qmp(), node),
+                                spec.disks().get(i).path()));
             }
         }
         if (sources.size() > LinkMessage.DISKS_MAX) {

@@ -58,7 +58,13 @@ record QemuGuest(
     @Override
     public Forwarding forwardDisks(DiskStream stream) {
         return new MirroredDisks(
-                qemu.qmp(), operated.detaching(), outOfBand, socketDirectory, disks, stream);
+                qemu.qmp(),
+                qemu.qemu().process().pid(),
+                operated.detaching(),
+                outOfBand,
+                socketDirectory,
+                disks,
+                stream);
     }
 
     @Override

@@ -17,9 +17,10 @@ import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
+import java.util.function.Function;
 import java.util.stream.Stream;
 
-/** Two daemons that can be killed, and a proxy on the way from {@code a} to {@code b}. */
+/** Two daemons that can be killed, and a proxy on the way from each to the other. */
 final class MigratingPair implements AutoCloseable {
     enum Victim {
         SOURCE_DAEMON,
@@ -32,18 +33,37 @@ final class MigratingPair implements AutoCloseable {
     final TestDaemon a;
     final TestDaemon b;
     final FrameProxy proxy;
+    private final FrameProxy back;
+    private final String aHears;
+    private final String bHears;
 
     MigratingPair() throws Exception {
-        a = new TestDaemon(hosts, "a");
-        b = new TestDaemon(hosts, "b");
+        this(TestDaemon.Site::here, TestDaemon.Site::here, "127.0.0.1", "127.0.0.1");
+    }
+
+    /**
+     * @param aHears address of this process that {@code a} can reach
+     * @param bHears the same for {@code b}
+     */
+    MigratingPair(
+            Function<TestHosts, TestDaemon.Site> siteA,
+            Function<TestHosts, TestDaemon.Site> siteB,
+            String aHears,
+            String bHears)
+            throws Exception {
+        this.aHears = aHears;
+        this.bHears = bHears;
+        a = new TestDaemon(hosts, "a", siteA.apply(hosts));
+        b = new TestDaemon(hosts, "b", siteB.apply(hosts));
         a.start();
         b.start();
-        proxy = new FrameProxy("127.0.0.1", b.address());
+        proxy = new FrameProxy(aHears, b.address());
+        back = new FrameProxy(bHears, a.address());
     }
 
     /** How {@code a}'s domain is moved to {@code b}, through the proxy. */
     MigrateRequest request(List<String> hooks, long bandwidthMibPerSecond, int deadlineMillis) {
-        return request("127.0.0.1:" + proxy.port(), hooks, bandwidthMibPerSecond, deadlineMillis);
+        return request(aHears + ":" + proxy.port(), hooks, bandwidthMibPerSecond, deadlineMillis);
     }
 
     static MigrateRequest request(
@@ -80,13 +100,13 @@ final class MigratingPair implements AutoCloseable {
 
     /** Moves the domain from where it runs to the other host; it has to. */
     MigrateResult moveOn() throws InterruptedException {
-        TestDaemon from = runs(a.client()) ? a : b;
-        TestDaemon to = from == a ? b : a;
+        boolean there = runs(a.client());
+        TestDaemon from = there ? a : b;
+        TestDaemon to = there ? b : a;
+        String node = there ? aHears + ":" + proxy.port() : bHears + ":" + back.port();
+        proxy.arm();
         MigrateResult moved =
-                from.client()
-                        .migrate(
-                                MigrateRequest.of("g", "127.0.0.1:" + to.port()),
-                                ProgressListener.none());
+                from.client().migrate(MigrateRequest.of("g", node), ProgressListener.none());
         assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
         assertThat(runs(to.client())).isTrue();
         assertThat(running()).isEqualTo(1);
@@ -185,6 +205,7 @@ final class MigratingPair implements AutoCloseable {
         try (hosts;
                 a;
                 b;
-                proxy) {}
+                proxy;
+                back) {}
     }
 }

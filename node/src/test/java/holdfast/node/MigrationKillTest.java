@@ -19,6 +19,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
@@ -232,7 +233,7 @@ class MigrationKillTest {
                         .formatted(image.resolve("vmlinuz"), image.resolve("initrd.gz")));
     }
 
-    private static Path image() throws Exception {
+    static Path image() throws Exception {
         String named = System.getenv("HOLDFAST_GUEST_DIR");
         if (named != null && !named.isEmpty()) {
             return Path.of(named);
@@ -245,7 +246,7 @@ class MigrationKillTest {
                         .resolve("holdfast");
         try (Stream<Path> all = Files.list(directory)) {
             return all.filter(p -> Files.isReadable(p.resolve("initrd.gz")))
-                    .findFirst()
+                    .max(Comparator.comparing(p -> p.toFile().lastModified()))
                     .orElseThrow(() -> new AssertionError("no guest image: scripts/guest.sh"));
         }
     }

@@ -134,11 +134,22 @@ public final class Demo implements AutoCloseable {
         return client;
     }
 
+    /**
+     * What a job's guest has beside Redis.
+     *
+     * @param commandLine more for its kernel
+     * @param yaml more for its description
+     */
+    record GuestExtra(String commandLine, String yaml) {
+        static final GuestExtra NONE = new GuestExtra("", "");
+    }
+
     /** Hosts, daemons, the guest on A, and the client that writes to it; then {@code job}. */
-    <T> T withGuest(java.util.function.BiFunction<ApiClient, Worker, T> job) {
+    <T> T withGuest(GuestExtra extra, java.util.function.BiFunction<ApiClient, Worker, T> job) {
         build();
         ApiClient nodeA = nodes.get(Lab.Host.A);
-        nodeA.create(new DomainSource(directory.resolve("redis.yaml").toString(), domainFile()));
+        nodeA.create(
+                new DomainSource(directory.resolve("redis.yaml").toString(), domainFile(extra)));
         timeline.happened(
                 "the guest starts on A: a Debian kernel and Redis, "
                         + options.memoryMib
@@ -154,7 +165,7 @@ public final class Demo implements AutoCloseable {
     }
 
     DemoResult run() {
-        return withGuest(this::protectAndKill);
+        return withGuest(GuestExtra.NONE, this::protectAndKill);
     }
 
     private DemoResult protectAndKill(ApiClient nodeA, Worker client) {
@@ -469,7 +480,7 @@ public final class Demo implements AutoCloseable {
     }
 
     /** Describes the domain, and makes the disk that it names. */
-    private String domainFile() {
+    private String domainFile(GuestExtra extra) {
         Path image = directory.resolve("images-a").resolve(DOMAIN + ".img");
         if (options.storage == Storage.DISK) {
             DemoDisk.create(image);
@@ -480,10 +491,11 @@ public final class Demo implements AutoCloseable {
         boot:
           kernel: %s
           initrd: %s
-          commandLine: console=ttyS0 quiet panic=1 hf.ip=%s/24 %s
+          commandLine: console=ttyS0 quiet panic=1 hf.ip=%s/24 %s %s
         nics:
           - tap: tap0
             bridge: %s
+        %s
         %s
         """
                 .formatted(
@@ -496,11 +508,13 @@ public final class Demo implements AutoCloseable {
                             case DISK -> "hf.data=vda hf.redis=disk";
                             case MEMORY -> "hf.redis=on";
                         },
+                        extra.commandLine(),
                         Lab.BRIDGE,
                         switch (options.storage) {
                             case DISK -> "disks: [" + image + "]";
                             case MEMORY -> "";
-                        });
+                        },
+                        extra.yaml());
     }
 
     private static String nodeFile(Lab.Host host, Path ram, Path replicas) {

@@ -30,6 +30,8 @@ final class MigrationDemo {
      * @param downtimeMillis how long the guest stood still, from the order to stop on the source
      *     until the source heard that it runs on the destination
      * @param totalMillis of a migration, the start of the destination's QEMU included
+     * @param memoryVerified after how many migrations the guest found every page that it watches to
+     *     be what it had written
      * @param silenceMillis the longest time in which the client got no answer
      */
     record Result(
@@ -40,9 +42,13 @@ final class MigrationDemo {
             boolean connectionSurvived,
             Spread downtimeMillis,
             Spread totalMillis,
+            int memoryVerified,
             double silenceMillis) {
         boolean good() {
-            return connectionSurvived && lostAckedWrites == 0 && ackedWrites > 0;
+            return connectionSurvived
+                    && lostAckedWrites == 0
+                    && ackedWrites > 0
+                    && memoryVerified == migrations;
         }
     }
 
@@ -59,15 +65,20 @@ final class MigrationDemo {
         if (migrations < 1) {
             throw new DemoException("--migrations " + migrations + ": allowed 1 or more");
         }
-        return demo.withGuest((_, client) -> moveAround(demo, client, migrations));
+        MemoryVerdicts verdicts = new MemoryVerdicts(demo.directory().resolve("console.log"));
+        return demo.withGuest(
+                new Demo.GuestExtra(verdicts.commandLine(), verdicts.yaml()),
+                (_, client) -> moveAround(demo, client, verdicts, migrations));
     }
 
-    private static Result moveAround(Demo demo, Worker client, int migrations) {
+    private static Result moveAround(
+            Demo demo, Worker client, MemoryVerdicts verdicts, int migrations) {
         List<Double> downtimes = new ArrayList<>();
         List<Double> totals = new ArrayList<>();
         Lab.Host from = Lab.Host.A;
         Lab.Host to = Lab.Host.B;
         long pause = Math.max(200, demo.options().seconds() * 1000L / migrations);
+        verdicts.await();
         for (int i = 0; i < migrations; i++) {
             Demo.sleep(pause);
             ApiClient node = demo.node(from);
@@ -78,13 +89,15 @@ final class MigrationDemo {
             if (!result.moved()) {
                 throw new DemoException("the guest was not moved: " + result.reason());
             }
+            verdicts.await();
             downtimes.add(result.downtimeMillis());
             totals.add(result.totalMillis());
             demo.timeline()
                     .happened(
                             String.format(
                                     Locale.ROOT,
-                                    "moved from %s to %s: stood still %.1f ms, %.0f ms in all; %s",
+                                    "moved from %s to %s: stood still %.1f ms, %.0f ms in all, its"
+                                            + " memory is whole; %s",
                                     from,
                                     to,
                                     result.downtimeMillis(),
@@ -94,7 +107,6 @@ final class MigrationDemo {
             from = to;
             to = was;
         }
-        Demo.sleep(pause);
         client.tell("stop");
         Map<String, String> end =
                 Demo.fields(client.await(line -> line.startsWith("result "), "the result", 60));
@@ -114,6 +126,7 @@ final class MigrationDemo {
                 end.get("failure").isEmpty(),
                 Spread.of(downtimes),
                 Spread.of(totals),
+                downtimes.size(),
                 Math.round(silence * 10) / 10.0);
     }
 

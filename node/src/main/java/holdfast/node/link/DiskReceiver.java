@@ -15,6 +15,9 @@ import java.util.zip.CRC32C;
 
 /** Reads a DISK connection on the secondary and gives what it brings to the replica's disks. */
 final class DiskReceiver {
+    /** What one read asks for at least: several small writes. */
+    private static final int READ_AHEAD_BYTES = 64 << 10;
+
     /** Whole frames are looked at in it: the longest write with its frame, and room to read on. */
     private static final int BUFFER_BYTES = 2 * LinkMessage.DISK_WRITE_BYTES_MAX;
 
@@ -118,6 +121,9 @@ final class DiskReceiver {
             return true;
         }
         in.compact();
+        // No more than needed of a long write: the next frame then starts in an empty buffer, and
+        // little is ever moved.
+        in.limit(Math.max(count, Math.min(in.capacity(), in.position() + READ_AHEAD_BYTES)));
         try {
             while (in.position() < count) {
                 if (channel.read(in) < 0) {

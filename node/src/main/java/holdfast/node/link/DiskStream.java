@@ -31,6 +31,13 @@ public final class DiskStream {
     /** Kept free for boundaries, which must not wait: at most two are on their way at once. */
     private static final int RESERVED_BYTES = 4096;
 
+    /**
+     * Fewer bytes than this wait for a boundary, or for a writer that needs their room: nobody on
+     * the other side can use them before, and to wake two threads for each small write costs the
+     * guest more than the write does.
+     */
+    private static final int SENT_BYTES_MIN = 128 << 10;
+
     /** What one write to the socket takes, so that room is given back while a long run leaves. */
     private static final int SENT_BYTES_MAX = 1 << 20;
 
@@ -50,6 +57,7 @@ public final class DiskStream {
     private final Consumer<String> broken;
     private final Thread thread;
     private final ByteBuffer ring;
+    private final int sentBytesMin;
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition filled = lock.newCondition();
     private final Condition drained = lock.newCondition();
@@ -58,6 +66,10 @@ public final class DiskStream {
     private long put;
 
     private long sent;
+
+    /** Bytes put in before this leave at once, however few they are. */
+    private long due;
+
     private long epochRecords;
     private long epochBytes;
     private long bytes;
@@ -86,6 +98,7 @@ public final class DiskStream {
         this.stallNanos = stallNanos;
         this.broken = broken;
         this.ring = ByteBuffer.allocateDirect(ringBytes);
+        this.sentBytesMin = Math.min(SENT_BYTES_MIN, ringBytes / 4);
         this.thread = Thread.ofPlatform().name("link-disk-" + peer).daemon().unstarted(this::run);
     }
 
@@ -146,6 +159,7 @@ public final class DiskStream {
             copyIn(frame);
             epochRecords = 0;
             epochBytes = 0;
+            due = put;
             filled.signal();
         } finally {
             lock.unlock();
@@ -166,7 +180,9 @@ public final class DiskStream {
                 epochRecords++;
                 epochBytes += wrote;
                 bytes += wrote;
-                filled.signal();
+                if (isWorthSending()) {
+                    filled.signal();
+                }
             }
         } finally {
             lock.unlock();
@@ -182,6 +198,8 @@ public final class DiskStream {
         long progressNanos = start;
         long seen = sent;
         waits++;
+        due = put;
+        filled.signal();
         try {
             while (free() - RESERVED_BYTES < wanted && !discarding) {
                 long left = stallNanos - (System.nanoTime() - progressNanos);
@@ -246,10 +264,14 @@ public final class DiskStream {
         }
     }
 
+    private boolean isWorthSending() {
+        return due > sent || put - sent >= sentBytesMin;
+    }
+
     private ByteBuffer[] awaitNext() throws InterruptedException {
         lock.lock();
         try {
-            while (put == sent && !discarding) {
+            while (!isWorthSending() && !discarding) {
                 filled.await();
             }
             if (discarding) {

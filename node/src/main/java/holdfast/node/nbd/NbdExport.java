@@ -21,9 +21,10 @@ import java.util.Set;
  * to: meanwhile no further request of its connection is carried out, and no other connection waits.
  * No lock is held during a call.
  *
- * <p><b>Long requests.</b> A read or write of more than {@link NbdServer#PIECE_BYTES} arrives as
- * several calls with consecutive ranges. A client that goes away within a write leaves a part of it
- * written, as after a power cut: it was never answered.
+ * <p><b>Long requests.</b> A read of more than {@link NbdServer#PIECE_BYTES}, or a write of more
+ * than {@link #writeBytesMax()}, arrives as several calls with consecutive ranges. A client that
+ * goes away within a write leaves a part of it written, as after a power cut: it was never
+ * answered.
  *
  * <p><b>Errors.</b> A {@link NbdException} carries the error for the client; any other {@code
  * IOException} is EIO, and so is an unchecked exception, which is logged with its trace. The
@@ -59,6 +60,14 @@ public interface NbdExport {
     }
 
     /**
+     * How much of a long write one call brings at most, up to {@link NbdServer#PIECE_BYTES}: who
+     * works on what comes in while the client still sends the rest wants less. Does not change.
+     */
+    default int writeBytesMax() {
+        return NbdServer.PIECE_BYTES;
+    }
+
+    /**
      * Fills {@code into} from its position to its limit.
      *
      * @param into direct, at most {@link NbdServer#PIECE_BYTES}; borrowed until the call returns
@@ -87,6 +96,13 @@ public interface NbdExport {
      * @param lengthBytes up to 4 GiB
      */
     void trim(long offset, long lengthBytes, Durability durability) throws IOException;
+
+    /**
+     * Whether clients need to flush: where not, they are told so and send none. Does not change.
+     */
+    default boolean wantsFlush() {
+        return true;
+    }
 
     /** Returns when all that was written before the call is on stable storage. */
     void flush() throws IOException;

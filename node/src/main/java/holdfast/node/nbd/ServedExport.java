@@ -28,9 +28,11 @@ final class ServedExport {
         EnumSet<TransmissionFlag> flags =
                 EnumSet.of(
                         TransmissionFlag.HAS_FLAGS,
-                        TransmissionFlag.SEND_FLUSH,
                         TransmissionFlag.SEND_FUA,
                         TransmissionFlag.CAN_MULTI_CONN);
+        if (export.wantsFlush()) {
+            flags.add(TransmissionFlag.SEND_FLUSH);
+        }
         if (export.readOnly()) {
             flags.add(TransmissionFlag.READ_ONLY);
         } else {

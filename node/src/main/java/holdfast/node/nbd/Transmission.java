@@ -32,6 +32,7 @@ final class Transmission {
     private final Metadata metadata;
     private final long sizeBytes;
     private final BlockSizes sizes;
+    private final int writeBytesMax;
     private boolean failureLogged;
 
     Transmission(NbdStream stream, Negotiation.Outcome.Transmit chosen) {
@@ -42,6 +43,7 @@ final class Transmission {
         this.metadata = chosen.metadata();
         this.sizeBytes = export.sizeBytes();
         this.sizes = export.blockSizes();
+        this.writeBytesMax = export.writeBytesMax();
     }
 
     /**
@@ -251,7 +253,7 @@ final class Transmission {
             return;
         }
         for (int done = 0; done < write.lengthBytes(); ) {
-            int piece = Math.min(write.lengthBytes() - done, NbdServer.PIECE_BYTES);
+            int piece = Math.min(write.lengthBytes() - done, writeBytesMax);
             stream.need(piece, "payload of WRITE");
             ByteBuffer from = stream.takePayload(piece);
             long offset = write.offset() + done;

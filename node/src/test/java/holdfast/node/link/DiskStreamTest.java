@@ -132,6 +132,34 @@ class DiskStreamTest {
         assertThat(broken).isNotDone();
     }
 
+    @Test
+    void a_few_bytes_wait_for_their_boundary() throws Exception {
+        DiskStream stream = stream(1 << 20, 20 * SECONDS);
+        stream.write(0, 0, ByteBuffer.allocateDirect(4096));
+        receiving.configureBlocking(false);
+        assertThat(stream.figures().queuedBytes()).isGreaterThan(4096);
+        assertThat(receiving.read(ByteBuffer.allocate(1))).isZero();
+        receiving.configureBlocking(true);
+        stream.boundary(0);
+        LinkedBlockingQueue<Long> arrived = new LinkedBlockingQueue<>();
+        DiskReceiver receiver = new DiskReceiver(receiving, new Image(), arrived::add);
+        Thread reader = Thread.ofVirtual().start(() -> ended(receiver));
+        assertThat(arrived.poll(20, TimeUnit.SECONDS)).isZero();
+        stream.close(5 * SECONDS);
+        reader.join();
+    }
+
+    @Test
+    void many_bytes_wait_for_nothing() throws Exception {
+        DiskStream stream = stream(1 << 20, 20 * SECONDS);
+        stream.write(0, 0, ByteBuffer.allocateDirect(300_000));
+        ByteBuffer found = ByteBuffer.allocate(300_000);
+        while (found.hasRemaining()) {
+            assertThat(receiving.read(found)).isPositive();
+        }
+        stream.close(5 * SECONDS);
+    }
+
     private static void ended(DiskReceiver receiver) {
         assertThatThrownBy(receiver::run).isInstanceOf(IOException.class);
     }

@@ -3,6 +3,7 @@ package holdfast.qemu.disk;
 import com.fasterxml.jackson.databind.JsonNode;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.net.GuestStop;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpEvent;
 import holdfast.qemu.qmp.QmpReply;
@@ -20,8 +21,13 @@ import java.util.Optional;
 /**
  * One disk of a running QEMU, mirrored to an NBD export. Attached, watched and removed by one
  * thread; {@link #failure} may be asked by any.
+ *
+ * <p><b>No job ends while the guest writes.</b> QEMU (7.2: {@code mirror_run}) frees what a job
+ * keeps of writes in flight before those have ended, and a guest's write then corrupts its heap,
+ * which it dies of. So jobs are cancelled only while the guest is suspended, and one that meets an
+ * error stands still until then.
  */
-public final class DiskMirror implements AutoCloseable {
+public final class DiskMirror {
     private static final Logger LOG = LoggerFactory.getLogger(DiskMirror.class);
 
     /** Front of the names of everything we add, so that a restarted daemon knows its own. */
@@ -38,7 +44,7 @@ public final class DiskMirror implements AutoCloseable {
         /** All is copied, and every write reaches the export from here on. */
         void ready();
 
-        /** The job has ended, or writes pass it by; the guest is unharmed. Once. */
+        /** The job has ended, or stands, and a write may have passed it by. Once. */
         void failed(String reason);
     }
 
@@ -68,6 +74,7 @@ public final class DiskMirror implements AutoCloseable {
     /**
      * Begins to mirror; the guest runs meanwhile. Where it fails, the disk is as before.
      *
+     * @param stop for the moment in which what was attached is removed again, where it fails
      * @param outOfBand the monitor for a QEMU that hangs; free for a client
      * @param index of the domain's disk, for names
      * @param node the disk's block node
@@ -76,6 +83,7 @@ public final class DiskMirror implements AutoCloseable {
      */
     public static DiskMirror start(
             QmpClient qmp,
+            GuestStop stop,
             Path outOfBand,
             int index,
             String node,
@@ -88,7 +96,7 @@ public final class DiskMirror implements AutoCloseable {
             return mirror;
         } catch (HypervisorException e) {
             try {
-                mirror.close();
+                remove(List.of(mirror), stop);
             } catch (HypervisorException alsoFailed) {
                 e.addSuppressed(alsoFailed);
             }
@@ -121,10 +129,12 @@ public final class DiskMirror implements AutoCloseable {
                         "full",
                         "copy-mode",
                         "write-blocking",
-                        // Ignoring would keep the job and lose the writes; stopping would stop the
-                        // guest.
+                        // The job, not the guest, stands still then. Reporting would end it while
+                        // the guest writes; ignoring would keep it and lose the writes.
                         "on-target-error",
-                        "report",
+                        "stop",
+                        "on-source-error",
+                        "stop",
                         "filter-node-name",
                         FILTER + index));
     }
@@ -155,7 +165,8 @@ public final class DiskMirror implements AutoCloseable {
     /**
      * Why writes of the guest may have passed the export by; empty while none can have. Exact for
      * all writes of before a command whose reply has come in, {@code stop} above all: QEMU tells of
-     * the job's end first.
+     * the error before it lets that write be done, in no other order than that on this monitor, and
+     * does not thin out events of this kind.
      */
     public Optional<String> failure() {
         return failure;
@@ -184,24 +195,82 @@ public final class DiskMirror implements AutoCloseable {
     }
 
     /**
-     * Takes the mirror out; the disk is as it was before. The export should answer, or its
-     * connection be closed; where it hangs it is cut off. May be called again where it fails; a
-     * QEMU that is gone is no failure.
+     * Takes mirrors of one QEMU out, while its guest is suspended; the disks are as they were
+     * before. The exports should answer, or their connections be closed; those that hang are cut
+     * off. May be called again where it fails; a QEMU that is gone is no failure.
+     *
+     * @throws HypervisorException of the first that is still there, with the others suppressed, or
+     *     if the guest does not stop or go on
      */
-    @Override
-    public void close() {
-        closing = true;
+    public static void remove(List<DiskMirror> mirrors, GuestStop stop) {
+        if (mirrors.isEmpty()) {
+            return;
+        }
+        mirrors.forEach(mirror -> mirror.closing = true);
+        DiskMirror first = mirrors.getFirst();
         try {
-            remove(qmp, Optional.of(outOfBand), JOB + index, TARGET + index);
+            removeSuspended(
+                    first.qmp,
+                    stop,
+                    first.outOfBand,
+                    mirrors.stream().map(mirror -> mirror.index).toList());
         } catch (HypervisorException e) {
-            if (qmp.closedBecause().isEmpty()) {
+            if (first.qmp.closedBecause().isEmpty()) {
                 throw e;
             }
         }
-        events.close();
+        mirrors.forEach(mirror -> mirror.events.close());
     }
 
-    private static void remove(QmpClient qmp, Optional<Path> outOfBand, String job, String target) {
+    private static void removeSuspended(
+            QmpClient qmp, GuestStop stop, Path outOfBand, List<Integer> indices) {
+        List<HypervisorException> troubles = new ArrayList<>();
+        try {
+            suspend(qmp, stop, outOfBand, indices);
+            indices.forEach(index -> attempt(() -> remove(qmp, outOfBand, index), troubles));
+        } catch (HypervisorException e) {
+            troubles.add(e);
+        }
+        attempt(stop::end, troubles);
+        if (!troubles.isEmpty()) {
+            HypervisorException first = troubles.getFirst();
+            troubles.stream().skip(1).forEach(first::addSuppressed);
+            throw first;
+        }
+    }
+
+    /** A QEMU that waits for a write to an export that hangs does not answer until it is cut. */
+    private static void suspend(
+            QmpClient qmp, GuestStop stop, Path outOfBand, List<Integer> indices) {
+        try {
+            stop.begin();
+        } catch (HypervisorException e) {
+            if (qmp.closedBecause().isPresent()) {
+                throw e;
+            }
+            List<HypervisorException> troubles = new ArrayList<>(List.of(e));
+            indices.forEach(index -> attempt(() -> cutOff(outOfBand, TARGET + index), troubles));
+            try {
+                stop.begin();
+            } catch (HypervisorException again) {
+                troubles.forEach(again::addSuppressed);
+                throw again;
+            }
+        }
+    }
+
+    private static void attempt(Runnable step, List<HypervisorException> troubles) {
+        try {
+            step.run();
+        } catch (HypervisorException e) {
+            troubles.add(e);
+        }
+    }
+
+    /** The guest is suspended. */
+    private static void remove(QmpClient qmp, Path outOfBand, int index) {
+        String job = JOB + index;
+        String target = TARGET + index;
         try (QmpClient.ExpectedEvent gone =
                 qmp.expect(
                         "JOB_STATUS_CHANGE",
@@ -220,10 +289,10 @@ public final class DiskMirror implements AutoCloseable {
             try {
                 gone.await(END_LIMIT);
             } catch (HypervisorException e) {
-                if (outOfBand.isEmpty() || qmp.closedBecause().isPresent()) {
+                if (qmp.closedBecause().isPresent()) {
                     throw e;
                 }
-                cutOff(outOfBand.get(), target);
+                cutOff(outOfBand, target);
                 gone.await(END_LIMIT);
             }
         }
@@ -269,19 +338,22 @@ public final class DiskMirror implements AutoCloseable {
     }
 
     /**
-     * Removes what a killed daemon left in a QEMU. Only while no mirror of ours is in force there.
+     * Removes what a killed daemon left in a QEMU; the guest stands still meanwhile. Only while no
+     * mirror of ours is in force there, and nobody else suspends the guest or lets it run.
      *
      * @return number of mirrors removed
      */
     public static int removeLeftovers(QmpClient qmp, Path outOfBand) {
-        int removed = 0;
-        for (String target : nodes(qmp)) {
-            if (target.startsWith(TARGET)) {
-                String index = target.substring(TARGET.length());
-                remove(qmp, Optional.of(outOfBand), JOB + index, target);
-                removed++;
-            }
+        List<Integer> left =
+                nodes(qmp).stream()
+                        .filter(node -> node.startsWith(TARGET))
+                        .map(node -> Integer.valueOf(node.substring(TARGET.length())))
+                        .toList();
+        if (!left.isEmpty()) {
+            boolean runs = qmp.execute("query-status").path("running").asBoolean();
+            removeSuspended(
+                    qmp, runs ? GuestStop.alone(qmp) : GuestStop.standing(), outOfBand, left);
         }
-        return removed;
+        return left.size();
     }
 }

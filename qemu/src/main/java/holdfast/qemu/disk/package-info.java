@@ -9,7 +9,8 @@
  *
  * <p>In the job's write-blocking mode a guest's write is done when both have it. So once the job is
  * ready and for as long as it lives, the reply to {@code stop} says that every write the guest has
- * seen done was answered by the NBD server before. When the server fails, the job ends, QEMU tells
- * so before it lets that write be done, and the guest goes on with its own image.
+ * seen done was answered by the NBD server before. When the server fails, QEMU tells so before it
+ * lets that write be done, the job stands still, and the guest goes on with its own image. Jobs end
+ * only while the guest is suspended, see {@link holdfast.qemu.disk.DiskMirror}.
  */
 package holdfast.qemu.disk;

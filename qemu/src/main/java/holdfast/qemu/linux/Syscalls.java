@@ -35,6 +35,7 @@ public final class Syscalls {
 
     private static final long PIDFD_OPEN = 434;
     private static final long PIDFD_GETFD = 438;
+    private static final long SYNC_FILE_RANGE = 277;
     private static final int POLLIN = 1;
     private static final int ENXIO = 6;
 
@@ -298,6 +299,15 @@ public final class Syscalls {
         } catch (Throwable t) {
             throw unexpected(t);
         }
+    }
+
+    /**
+     * Has the kernel begin to write what of a file only its page cache holds, and does not wait for
+     * the end of that. Nothing is durable by it; a later fdatasync finds less to do.
+     */
+    public static void startWriteBack(int fd) {
+        final int write = 2;
+        syscall("sync_file_range", SYNC_FILE_RANGE, fd, 0, 0, write);
     }
 
     /**

@@ -3,8 +3,9 @@ package holdfast.qemu.net;
 import holdfast.qemu.qmp.QmpClient;
 
 /**
- * Stops the guest for the moments in which filters are taken out. Whoever else may want the guest
- * stopped meanwhile goes through the same place, so that the end of one stop does not undo another.
+ * Stops the guest for the moments in which filters or mirrors are taken out. Whoever else may want
+ * the guest stopped meanwhile goes through the same place, so that the end of one stop does not
+ * undo another.
  */
 public interface GuestStop {
     /**
@@ -34,6 +35,17 @@ public interface GuestStop {
             public void end() {
                 qmp.execute("cont");
             }
+        };
+    }
+
+    /** For a guest that is suspended already and is to stay so. */
+    static GuestStop standing() {
+        return new GuestStop() {
+            @Override
+            public void begin() {}
+
+            @Override
+            public void end() {}
         };
     }
 }

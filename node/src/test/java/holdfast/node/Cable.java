@@ -1,0 +1,132 @@
+package holdfast.node;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.net.ConnectException;
+import java.net.InetSocketAddress;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Two hosts as network namespaces, each with a cable to this process, which alone can reach both.
+ */
+final class Cable implements AutoCloseable {
+    /** An end of it. */
+    enum End {
+        A(1),
+        B(2);
+
+        private final int net;
+
+        End(int net) {
+            this.net = net;
+        }
+
+        String host() {
+            return "10.79." + net + ".2";
+        }
+
+        /** This process's own address there. */
+        String here() {
+            return "10.79." + net + ".1";
+        }
+    }
+
+    private static final int NOBODYS_PORT = 9;
+    private static final int CONNECT_MILLIS = 500;
+
+    private final List<String> namespaces = new ArrayList<>();
+
+    Cable() throws IOException {
+        try {
+            for (End end : End.values()) {
+                run("ip", "netns", "add", namespace(end));
+                namespaces.add(namespace(end));
+                run(
+                        "ip",
+                        "link",
+                        "add",
+                        port(end),
+                        "type",
+                        "veth",
+                        "peer",
+                        "name",
+                        "eth0",
+                        "netns",
+                        namespace(end));
+                run("ip", "addr", "add", end.here() + "/30", "dev", port(end));
+                run("ip", "link", "set", port(end), "up");
+                String in = namespace(end);
+                run("ip", "-n", in, "link", "set", "lo", "up");
+                run("ip", "-n", in, "addr", "add", end.host() + "/30", "dev", "eth0");
+                run("ip", "-n", in, "link", "set", "eth0", "up");
+            }
+        } catch (IOException | AssertionError e) {
+            close();
+            throw e;
+        }
+    }
+
+    /** A host of {@code hosts} at that end. */
+    TestDaemon.Site site(End end, TestHosts hosts) {
+        return new TestDaemon.Site(
+                end.host(), List.of("ip", "netns", "exec", namespace(end)), hosts.ram, "");
+    }
+
+    /** Nothing reaches either host from now on, and nobody is told. */
+    void cut() throws IOException {
+        for (End end : End.values()) {
+            run("ip", "link", "set", port(end), "down");
+        }
+    }
+
+    /** Returns when both hosts can be reached again: a port that comes up is not there at once. */
+    void restore() throws IOException, InterruptedException {
+        for (End end : End.values()) {
+            run("ip", "link", "set", port(end), "up");
+        }
+        for (End end : End.values()) {
+            MigratingPair.await("the host at " + end.host(), () -> answers(end.host()));
+        }
+    }
+
+    /** A refusal is an answer, too. */
+    private static boolean answers(String host) {
+        try (Socket socket = new Socket()) {
+            socket.connect(new InetSocketAddress(host, NOBODYS_PORT), CONNECT_MILLIS);
+            return true;
+        } catch (ConnectException e) {
+            return String.valueOf(e.getMessage()).contains("refused");
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    private static String namespace(End end) {
+        return "hfcut" + ProcessHandle.current().pid() + end;
+    }
+
+    private static String port(End end) {
+        return "hfc" + ProcessHandle.current().pid() + end;
+    }
+
+    private static void run(String... command) throws IOException {
+        Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+        assertThat(process.onExit().join().exitValue())
+                .as(String.join(" ", command) + ": " + said)
+                .isZero();
+    }
+
+    /** The cables go with their namespaces. */
+    @Override
+    public void close() throws IOException {
+        for (String namespace : namespaces) {
+            run("ip", "netns", "del", namespace);
+        }
+        namespaces.clear();
+    }
+}

@@ -186,12 +186,13 @@ class MigrationOptionsTest {
     }
 
     private static void slowingDownConverges(Pair pair) throws Exception {
-        // At full speed 24 MiB are left after each round, 300 ms.
-        MigrateResult moved = pair.migrate(new Wish(100, 200, 80, true, 1, 60, OnTimeout.CANCEL));
+        // A hundred pages may be left; at full speed it writes sixty times as many in a round.
+        // Where
+        // it never converges, all rounds take longer than the limit.
+        MigrateResult moved = pair.migrate(new Wish(5, 1_000, 80, true, 1, 60, OnTimeout.CANCEL));
         assertThat(moved.moved()).as(moved.reason()).isTrue();
         assertThat(pair.heard)
                 .anySatisfy(status -> assertThat(status.throttlePercent()).isPositive());
-        assertThat(moved.migration().expectedDowntimeMillis()).isLessThanOrEqualTo(100);
     }
 
     private static void compressingShortensTheWay(Pair pair) throws Exception {

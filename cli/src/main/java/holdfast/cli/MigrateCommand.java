@@ -110,6 +110,15 @@ final class MigrateCommand extends NodeCommand {
     private int connections;
 
     @Option(
+            names = "--compress",
+            paramLabel = "auto|none|zstd",
+            defaultValue = "auto",
+            description =
+                    "Compress pages: where that is quicker on this link, never, or all that shrink"
+                            + " (default: ${DEFAULT-VALUE}).")
+    private MigrateRequest.Compress compress;
+
+    @Option(
             names = "--timeout",
             paramLabel = "SEC",
             defaultValue = "0",
@@ -233,7 +242,8 @@ final class MigrateCommand extends NodeCommand {
                 featureTimeout,
                 heartbeat,
                 deadline,
-                storage);
+                storage,
+                compress);
     }
 
     static String sentence(MigrateResult result) {

@@ -7,11 +7,18 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
+import java.util.Map;
+import java.util.TreeMap;
+
 /** {@code holdfast restore}. */
 @Command(
         name = "restore",
         description = "Start a domain from what `holdfast save` wrote.",
-        footer = {"", "Example:", "  holdfast restore /var/tmp/web.save"})
+        footer = {
+            "",
+            "Example:",
+            "  holdfast restore /var/tmp/web.save --path /images=/srv/images"
+        })
 final class RestoreCommand extends NodeCommand {
     @Parameters(paramLabel = "FILE", description = "A saved domain.")
     private String file;
@@ -22,19 +29,30 @@ final class RestoreCommand extends NodeCommand {
             description = "The domain's name here (default: the one it was saved with).")
     private String name;
 
+    @Option(
+            names = "--path",
+            paramLabel = "OLD=NEW",
+            description =
+                    "A file or directory of the description is elsewhere here; may be repeated.")
+    private Map<String, String> paths = Map.of();
+
     RestoreCommand(Holdfast holdfast) {
         super(holdfast);
     }
 
     @Override
     void run() {
+        Map<String, String> moved = new TreeMap<>();
+        paths.forEach((from, to) -> moved.put(from, holdfast.surroundings.path(to).toString()));
         DomainStatus status;
         try (ProgressView view = new ProgressView(holdfast.surroundings)) {
             status =
                     holdfast.node()
                             .restore(
                                     new RestoreRequest(
-                                            holdfast.surroundings.path(file).toString(), name),
+                                            holdfast.surroundings.path(file).toString(),
+                                            name,
+                                            moved),
                                     view);
         }
         answer(

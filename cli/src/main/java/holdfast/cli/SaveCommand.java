@@ -1,5 +1,7 @@
 package holdfast.cli;
 
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
 import holdfast.node.api.SaveRequest;
 import holdfast.node.api.SaveResult;
 
@@ -12,8 +14,9 @@ import picocli.CommandLine.Parameters;
 @Command(
         name = "save",
         description =
-                "Write a domain to a file, as a stream that `holdfast stream verify` accepts; the"
-                        + " domain ends unless told otherwise.",
+                "Write a domain to a file while it runs, as a stream that `holdfast stream verify`"
+                        + " accepts, and stop it for the rest; the domain ends unless told"
+                        + " otherwise.",
         footer = {
             "",
             "Example:",
@@ -25,10 +28,16 @@ final class SaveCommand extends NodeCommand {
 
     @Parameters(
             index = "1",
+            arity = "0..1",
             paramLabel = "FILE",
             description =
                     "The file to write; one that exists is replaced when the new one is whole.")
     private String file;
+
+    @Option(
+            names = "--cancel",
+            description = "End the domain's running save; the domain goes on, FILE is not made.")
+    private boolean cancel;
 
     @ArgGroup private After after = new After();
 
@@ -56,6 +65,17 @@ final class SaveCommand extends NodeCommand {
 
     @Override
     void run() {
+        if (cancel) {
+            if (file != null) {
+                throw ApiException.badRequest("--cancel names the domain alone, not a file");
+            }
+            DomainStatus status = holdfast.node().cancelSave(domain);
+            answer(status, domain + " is not saved and is " + status.state().text());
+            return;
+        }
+        if (file == null) {
+            throw ApiException.badRequest("where to? holdfast save " + domain + " FILE");
+        }
         SaveRequest request =
                 new SaveRequest(
                         domain, holdfast.surroundings.path(file).toString(), after.choice());

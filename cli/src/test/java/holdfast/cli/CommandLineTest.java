@@ -414,7 +414,7 @@ class CommandLineTest {
         run("create", "web.yaml");
         run("save", "web", "../w", "--leave-paused");
         run("save", "web", "/w", "--leave-running");
-        run("restore", "w", "--name", "other");
+        run("restore", "w", "--name", "other", "--path", "/images=here");
         run("attach", "--qmp", "qmp.sock");
         assertThat(node.asked)
                 .containsExactly(
@@ -422,7 +422,10 @@ class CommandLineTest {
                         new SaveRequest(
                                 "web", directory.getParent() + "/w", SaveRequest.After.PAUSE),
                         new SaveRequest("web", "/w", SaveRequest.After.CONTINUE),
-                        new RestoreRequest(directory + "/w", "other"),
+                        new RestoreRequest(
+                                directory + "/w",
+                                "other",
+                                java.util.Map.of("/images", directory + "/here")),
                         new AttachRequest(directory + "/qmp.sock", null));
     }
 

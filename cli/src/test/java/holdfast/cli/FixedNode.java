@@ -243,7 +243,8 @@ final class FixedNode implements NodeApi {
         progress.progress(new Progress("saving", 0, 1 << 20, 4 << 20, "saving memory, 1 of 4 MiB"));
         progress.progress(new Progress("saving", 0, 4 << 20, 4 << 20, "saving memory, 4 of 4 MiB"));
         return answer(
-                request, new SaveResult(request.domain(), request.file(), 4_300_000, 65536, 412));
+                request,
+                new SaveResult(request.domain(), request.file(), 4_300_000, 65536, 412, 3, 200));
     }
 
     @Override
@@ -278,6 +279,11 @@ final class FixedNode implements NodeApi {
                 request,
                 new MigrateResult(
                         request.domain(), "hostB", migrationOutcome, "as asked", 320, 12.5, null));
+    }
+
+    @Override
+    public DomainStatus cancelSave(String domain) {
+        return answer("cancelSave " + domain, WEB);
     }
 
     @Override

@@ -1,7 +1,7 @@
 package holdfast.node;
 
 import holdfast.engine.HypervisorException;
-import holdfast.engine.port.DeviceState;
+import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.InboundFrames;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.AttachRequest;
@@ -26,6 +26,7 @@ import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.launch.StandbyCommandLine;
 import holdfast.qemu.launch.Taps;
+import holdfast.qemu.memory.DirtyTrackers;
 import holdfast.wire.ProtocolException;
 
 import org.slf4j.Logger;
@@ -262,27 +263,42 @@ final class DomainOperations {
             case UNPROTECTED, SURVIVOR -> {}
         }
         HostedDomain.Body body = requireDecided(domain);
-        long start = System.nanoTime();
-        body.operated().suspend();
+        boolean stands = body.operated().isHeld(OperatedDomain.Hold.OPERATOR);
+        Optional<DirtyTracker> tracker = stands ? Optional.empty() : tracker(domain, body);
+        DomainSaving saving =
+                new DomainSaving(
+                        new DomainSaving.Source(
+                                DomainFile.write(view.spec()),
+                                body.qemu().memory(),
+                                body.operated(),
+                                tracker),
+                        progress);
+        domain.saving(Optional.of(saving));
         try {
-            DeviceState state = body.operated().saveDeviceState();
-            long bytes =
-                    SavedDomain.write(
+            DomainSaving.Written written =
+                    saving.write(
                             Path.of(request.file()),
-                            DomainFile.write(view.spec()),
-                            body.qemu().memory(),
-                            state,
-                            progress);
-            long pausedMillis = TimeUnit.NANOSECONDS.toMillis(System.nanoTime() - start);
+                            request.after() == SaveRequest.After.CONTINUE
+                                    ? DomainSaving.Resume.WHEN_READ
+                                    : DomainSaving.Resume.NOT_HERE);
             SaveResult result =
                     new SaveResult(
                             domain.name(),
                             request.file(),
-                            bytes,
+                            written.bytes(),
                             body.qemu().memory().pages(),
-                            pausedMillis);
+                            TimeUnit.NANOSECONDS.toMillis(saving.pausedNanos()),
+                            written.rounds(),
+                            written.finalPages());
             LOG.info(
-                    "event=saved domain={} file={} bytes={}", domain.name(), request.file(), bytes);
+                    "event=saved domain={} file={} bytes={} rounds={} finalPages={}"
+                            + " pausedMicros={}",
+                    domain.name(),
+                    request.file(),
+                    written.bytes(),
+                    written.rounds(),
+                    written.finalPages(),
+                    saving.pausedNanos() / 1000);
             switch (request.after()) {
                 case END -> {
                     registry.ended(domain, "saved to " + request.file());
@@ -290,14 +306,14 @@ final class DomainOperations {
                 }
                 case PAUSE -> {
                     body.operated().hold(OperatedDomain.Hold.OPERATOR);
-                    body.operated().resume();
+                    saving.release();
                     domain.replace(v -> v.with(DomainStatus.State.PAUSED, v.role()));
                 }
-                case CONTINUE -> body.operated().resume();
+                case CONTINUE -> {}
             }
             return result;
         } catch (IOException | RuntimeException e) {
-            body.operated().resume();
+            saving.release();
             throw ApiException.failed(
                     "\""
                             + domain.name()
@@ -306,22 +322,55 @@ final class DomainOperations {
                             + " and goes on here: "
                             + e.getMessage(),
                     e);
+        } finally {
+            domain.saving(Optional.empty());
+            tracker.ifPresent(DirtyTracker::close);
         }
+    }
+
+    /** Without one the guest stands still for all of it. */
+    private static Optional<DirtyTracker> tracker(HostedDomain domain, HostedDomain.Body body) {
+        try {
+            return Optional.of(
+                    DirtyTrackers.open(
+                                    body.qemu().qemu().process().pid(),
+                                    body.qemu().memory(),
+                                    body.operated(),
+                                    Optional.empty())
+                            .tracker());
+        } catch (HypervisorException e) {
+            LOG.warn(
+                    "event=saved-standing-still domain={} reason=\"{}\"",
+                    domain.name(),
+                    e.getMessage());
+            return Optional.empty();
+        }
+    }
+
+    /** Ends a save; the one who ordered it hears of it. */
+    void cancelSave(HostedDomain domain) {
+        domain.saving()
+                .orElseThrow(
+                        () ->
+                                ApiException.badRequest(
+                                        "domain \"" + domain.name() + "\" is not being saved"))
+                .cancel("cancelled by the operator");
     }
 
     HostedDomain restore(RestoreRequest request, ProgressListener progress) {
         Path file = Path.of(request.file());
-        try (SavedDomain.Reading reading = new SavedDomain.Reading(file)) {
+        try (SavedDomain reading = new SavedDomain(file, progress)) {
             DomainSpec saved = DomainFile.parse(request.file(), reading.specJson());
             DomainSpec named = request.name() == null ? saved : renamed(saved, request.name());
-            DomainSpec spec = resolved(GuestFiles.inspected(named));
+            DomainSpec placed = new MovedPaths(request.paths()).in(named);
+            DomainSpec spec = resolved(GuestFiles.inspected(placed));
             HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
             DomainPlace place = registry.freshPlace(spec.name());
             try {
                 place.makeTaps(spec);
                 QemuStandby standby = StandbyStart.start(spec, place);
                 try {
-                    reading.readInto(standby.replica(), progress);
+                    reading.readInto(standby.replica());
                     progress.progress(
                             new Progress("loading", 0, 0, 0, "loading the devices' state"));
                     QemuDomain qemu =

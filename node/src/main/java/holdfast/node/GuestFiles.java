@@ -30,6 +30,7 @@ final class GuestFiles {
                             require(spec, "boot.kernel", boot.kernel());
                             boot.initrd().ifPresent(file -> require(spec, "boot.initrd", file));
                         });
+        spec.serial().ifPresent(file -> requireDirectory(spec, file));
         List<DomainSpec.Disk> disks = new ArrayList<>();
         for (DomainSpec.Disk disk : spec.disks()) {
             disks.add(inspected(spec, "disks[" + disks.size() + "].", disk));
@@ -65,6 +66,16 @@ final class GuestFiles {
                     "domain \"%s\": %spath: %s cannot be read: %s"
                             .formatted(spec.name(), prefix, disk.path(), e.getMessage()),
                     e);
+        }
+    }
+
+    private static void requireDirectory(DomainSpec spec, Path serial) {
+        Path directory = serial.getParent();
+        if (!Files.isDirectory(directory)) {
+            throw ApiException.missing(
+                    "domain \"%s\": serial names %s, and the directory %s does not exist; correct the description or make it"
+                            .formatted(spec.name(), serial, directory),
+                    "mkdir -p " + directory);
         }
     }
 

@@ -115,6 +115,7 @@ final class HostedDomain {
     private volatile Optional<ProtectionWish> wish = Optional.empty();
     private volatile ReprotectionState reprotection = new ReprotectionState.Off();
     private volatile Optional<Migration> migration = Optional.empty();
+    private volatile Optional<DomainSaving> saving = Optional.empty();
 
     HostedDomain(
             DomainSpec spec,
@@ -167,6 +168,15 @@ final class HostedDomain {
     /** The newest migration from or to here, running or over. */
     Optional<Migration> migration() {
         return migration;
+    }
+
+    /** The save that runs now. */
+    Optional<DomainSaving> saving() {
+        return saving;
+    }
+
+    void saving(Optional<DomainSaving> now) {
+        saving = now;
     }
 
     /** Begins one. */

@@ -17,6 +17,7 @@ import holdfast.node.api.ProgressListener;
 import holdfast.node.config.DomainFile;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.BeginCookie;
+import holdfast.node.link.BulkCompression;
 import holdfast.node.link.CookieJson;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.LinkRefusedException;
@@ -288,6 +289,11 @@ final class MigrationHost {
                                             case STOP -> MigrationSource.OnTimeout.STOP;
                                         })),
                 request.bandwidthMibPerSecond() << 20,
+                switch (request.compress()) {
+                    case AUTO -> BulkCompression.AUTO;
+                    case NONE -> BulkCompression.NONE;
+                    case ZSTD -> BulkCompression.ZSTD;
+                },
                 Duration.ofSeconds(request.featureSeconds()),
                 orderedNanos);
     }

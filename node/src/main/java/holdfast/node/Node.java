@@ -346,6 +346,17 @@ public final class Node implements NodeApi, AutoCloseable {
     }
 
     @Override
+    public DomainStatus cancelSave(String name) {
+        HostedDomain domain = registry.require(name);
+        return explained(
+                () -> {
+                    operations.cancelSave(domain);
+                    // Whoever saves holds the operation until the guest runs again.
+                    return locked(domain, () -> report(domain));
+                });
+    }
+
+    @Override
     public DomainStatus restore(RestoreRequest request, ProgressListener progress) {
         return explained(() -> report(operations.restore(request, progress)));
     }

@@ -285,7 +285,8 @@ class MigrationStorageTest {
                 plain.featureSeconds(),
                 plain.heartbeatMillis(),
                 plain.deadlineMillis(),
-                plain.storage());
+                plain.storage(),
+                plain.compress());
     }
 
     private static boolean isCopying(Progress progress) {

@@ -3,11 +3,9 @@ package holdfast.engine.memory;
 import holdfast.engine.port.GuestMemory;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.TruncatedStreamException;
-import holdfast.wire.xen.DeltaList;
 import holdfast.wire.xen.EmulatorKind;
 import holdfast.wire.xen.LibxcRecord;
 import holdfast.wire.xen.LibxlRecord;
-import holdfast.wire.xen.PageList;
 import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamEvent;
 import holdfast.wire.xen.StreamStart;
@@ -27,8 +25,6 @@ import java.nio.channels.ReadableByteChannel;
  * {@link #apply}, with a happens-before edge each way.
  */
 public final class CheckpointReader implements AutoCloseable {
-    private static final String STREAM = "bulk stream";
-
     /** Where pages go. */
     private enum Phase {
         /** The live stage: to the replica at once. */
@@ -64,6 +60,7 @@ public final class CheckpointReader implements AutoCloseable {
     private final CheckpointStage stage;
     private final TalliedInput tallied;
     private final XenStreamReader reader;
+    private final PageRecords records;
     private Phase phase = Phase.LIVE;
     private Blob base = new Blob();
     private Blob stagedBase = new Blob();
@@ -85,6 +82,7 @@ public final class CheckpointReader implements AutoCloseable {
                         2 * replica.pages());
         this.tallied = new TalliedInput(bulk);
         this.reader = XenStreamReader.of(tallied, StreamStart.LIBXL_STREAM, ReaderOptions.HOLDFAST);
+        this.records = new PageRecords("bulk stream", reader, replica);
     }
 
     /** What {@link #readCheckpoint} met. */
@@ -118,12 +116,8 @@ public final class CheckpointReader implements AutoCloseable {
                 return new Read.Ended("inside a record: " + e.getMessage());
             }
             switch (event) {
-                case StreamEvent.Pages(LibxcRecord.PageData(PageList pages), MemorySegment bytes) ->
-                        pages(pages, bytes);
-                case StreamEvent.Deltas(
-                                LibxcRecord.PageDelta(DeltaList list),
-                                MemorySegment bytes) ->
-                        deltas(list, bytes);
+                case StreamEvent.Pages pages -> pages(pages);
+                case StreamEvent.Deltas deltas -> deltas(deltas);
                 case StreamEvent.EmulatorState(
                                 LibxlRecord.EmulatorContext context,
                                 MemorySegment bytes) ->
@@ -145,14 +139,15 @@ public final class CheckpointReader implements AutoCloseable {
                         StreamEvent.ImageStart _,
                         StreamEvent.Skipped _ -> {}
                 case StreamEvent.XlFile _, StreamEvent.Libxc _, StreamEvent.Libxl _ ->
-                        throw violation("record", "one that a primary sends", event.toString());
+                        throw records.violation(
+                                "record", "one that a primary sends", event.toString());
             }
         }
     }
 
     private Read checkpointEnd() {
         if (!sectionsStaged || (phase == Phase.LIVE && !baseStaged)) {
-            throw violation(
+            throw records.violation(
                     "checkpoint",
                     "device state in every checkpoint, and its base in the first",
                     "none");
@@ -161,17 +156,9 @@ public final class CheckpointReader implements AutoCloseable {
         return new Read.Whole(stagedSections.bytes, tallied.tally().take());
     }
 
-    private void pages(PageList list, MemorySegment bytes) {
-        if (list.count() > CheckpointCapture.CHUNK_PAGES || list.dataPages() != list.count()) {
-            throw violation(
-                    "PAGE_DATA",
-                    "at most " + CheckpointCapture.CHUNK_PAGES + " pages, all with data",
-                    list.toString());
-        }
-        long[] pfns = new long[list.count()];
-        for (int i = 0; i < pfns.length; i++) {
-            pfns[i] = checkPfn(list.pfn(i));
-        }
+    private void pages(StreamEvent.Pages event) {
+        long[] pfns = records.whole(event);
+        MemorySegment bytes = event.bytes();
         switch (phase) {
             case LIVE -> CheckpointStage.applyWhole(pfns, bytes, replica.bytes());
             case CHECKPOINTS -> {
@@ -181,32 +168,16 @@ public final class CheckpointReader implements AutoCloseable {
         }
     }
 
-    private void deltas(DeltaList list, MemorySegment bytes) {
-        if (list.count() > CheckpointCapture.CHUNK_PAGES) {
-            throw violation(
-                    "PAGE_DELTA",
-                    "at most " + CheckpointCapture.CHUNK_PAGES + " pages",
-                    list.toString());
-        }
-        long[] pfns = new long[list.count()];
-        int[] lengths = new int[list.count()];
-        long at = 0;
-        for (int i = 0; i < pfns.length; i++) {
-            pfns[i] = checkPfn(list.pfn(i));
-            lengths[i] = list.deltaBytes(i);
-            if (lengths[i] > 0 && !PageDelta.check(bytes, at, lengths[i])) {
-                throw violation(
-                        "delta of PFN " + pfns[i],
-                        "runs inside one page",
-                        lengths[i] + " bytes that are not");
-            }
-            at += lengths[i];
-        }
+    private void deltas(StreamEvent.Deltas event) {
+        PageRecords.Deltas list = records.deltas(event);
+        MemorySegment bytes = event.bytes();
         switch (phase) {
-            case LIVE -> CheckpointStage.applyDeltas(pfns, lengths, bytes, replica.bytes());
+            case LIVE ->
+                    CheckpointStage.applyDeltas(
+                            list.pfns(), list.lengths(), bytes, replica.bytes());
             case CHECKPOINTS -> {
-                checkRoom(bytes, pfns.length);
-                stage.addDeltas(pfns, lengths, bytes);
+                checkRoom(bytes, list.pfns().length);
+                stage.addDeltas(list.pfns(), list.lengths(), bytes);
             }
         }
     }
@@ -221,7 +192,7 @@ public final class CheckpointReader implements AutoCloseable {
             stagedSections.set(bytes);
             sectionsStaged = true;
         } else {
-            throw violation(
+            throw records.violation(
                     "EMULATOR_CONTEXT", "index 0 or 1 of upstream QEMU", context.toString());
         }
     }
@@ -255,27 +226,13 @@ public final class CheckpointReader implements AutoCloseable {
         return sections.segment();
     }
 
-    private long checkPfn(long pfn) {
-        if (pfn >= replica.pages()) {
-            throw violation(
-                    "PFN",
-                    "less than the replica's " + replica.pages() + " pages",
-                    Long.toString(pfn));
-        }
-        return pfn;
-    }
-
     private void checkRoom(MemorySegment bytes, int pages) {
         if (!stage.hasRoom(bytes.byteSize(), pages)) {
-            throw violation(
+            throw records.violation(
                     "checkpoint",
                     "at most twice the replica's " + replica.pages() + " pages",
                     "more");
         }
-    }
-
-    private ProtocolException violation(String field, String expected, String found) {
-        return new ProtocolException(STREAM, reader.eventOffset(), field, expected, found);
     }
 
     @Override

@@ -3,11 +3,9 @@ package holdfast.engine.memory;
 import holdfast.engine.port.GuestMemory;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.TruncatedStreamException;
-import holdfast.wire.xen.DeltaList;
 import holdfast.wire.xen.EmulatorKind;
 import holdfast.wire.xen.LibxcRecord;
 import holdfast.wire.xen.LibxlRecord;
-import holdfast.wire.xen.PageList;
 import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamEvent;
 import holdfast.wire.xen.StreamStart;
@@ -24,14 +22,13 @@ import java.util.Optional;
  * discarded whole. Used by one thread; segments it returned stay valid until it is closed.
  */
 public final class PageReceiver implements AutoCloseable {
-    private static final String STREAM = "migration stream";
-
     /** Once early, and once more where it has changed since; some more where a guest resets. */
     private static final int BASES_MAX = 16;
 
     private final GuestMemory memory;
     private final TalliedInput tallied;
     private final XenStreamReader reader;
+    private final PageRecords records;
     private final Arena arena = Arena.ofShared();
     private Optional<MemorySegment> base = Optional.empty();
     private Optional<MemorySegment> sections = Optional.empty();
@@ -43,9 +40,23 @@ public final class PageReceiver implements AutoCloseable {
      * @param bulk the connection, in blocking mode; the caller closes it
      */
     public PageReceiver(GuestMemory memory, ReadableByteChannel bulk) {
+        this("migration stream", memory, new TalliedInput(bulk));
+    }
+
+    private PageReceiver(String stream, GuestMemory memory, TalliedInput tallied) {
+        this(
+                stream,
+                memory,
+                tallied,
+                XenStreamReader.of(tallied, StreamStart.LIBXL_STREAM, ReaderOptions.HOLDFAST));
+    }
+
+    /** Goes on where {@code reader} is. */
+    PageReceiver(String stream, GuestMemory memory, TalliedInput tallied, XenStreamReader reader) {
         this.memory = memory;
-        this.tallied = new TalliedInput(bulk);
-        this.reader = XenStreamReader.of(tallied, StreamStart.LIBXL_STREAM, ReaderOptions.HOLDFAST);
+        this.tallied = tallied;
+        this.reader = reader;
+        this.records = new PageRecords(stream, reader, memory);
     }
 
     /** What {@link #next} met. */
@@ -75,12 +86,12 @@ public final class PageReceiver implements AutoCloseable {
                 return new Read.Ended("inside a record: " + e.getMessage());
             }
             switch (event) {
-                case StreamEvent.Pages(LibxcRecord.PageData(PageList pages), MemorySegment bytes) ->
-                        pages(pages, bytes);
-                case StreamEvent.Deltas(
-                                LibxcRecord.PageDelta(DeltaList list),
-                                MemorySegment bytes) ->
-                        deltas(list, bytes);
+                case StreamEvent.Pages pages -> pages(pages);
+                case StreamEvent.Deltas deltas -> {
+                    PageRecords.Deltas list = records.deltas(deltas);
+                    CheckpointStage.applyDeltas(
+                            list.pfns(), list.lengths(), deltas.bytes(), memory.bytes());
+                }
                 case StreamEvent.EmulatorState(
                                 LibxlRecord.EmulatorContext context,
                                 MemorySegment bytes) ->
@@ -103,9 +114,15 @@ public final class PageReceiver implements AutoCloseable {
                         StreamEvent.ImageStart _,
                         StreamEvent.Skipped _ -> {}
                 case StreamEvent.XlFile _, StreamEvent.Libxc _, StreamEvent.Libxl _ ->
-                        throw violation("record", "one that a source sends", event.toString());
+                        throw records.violation(
+                                "record", "one that a source sends", event.toString());
             }
         }
+    }
+
+    /** Bytes of the stream that were read before the record that was read last. */
+    public long offset() {
+        return reader.eventOffset();
     }
 
     /** RAM blocks outside main memory, where this connection carried them. */
@@ -118,54 +135,22 @@ public final class PageReceiver implements AutoCloseable {
         return sections;
     }
 
-    private void pages(PageList list, MemorySegment bytes) {
-        if (list.count() > CheckpointCapture.CHUNK_PAGES || list.dataPages() != list.count()) {
-            throw violation(
-                    "PAGE_DATA",
-                    "at most " + CheckpointCapture.CHUNK_PAGES + " pages, all with data",
-                    list.toString());
-        }
-        long[] pfns = new long[list.count()];
-        for (int i = 0; i < pfns.length; i++) {
-            pfns[i] = checkPfn(list.pfn(i));
-        }
+    private void pages(StreamEvent.Pages event) {
+        long[] pfns = records.whole(event);
         for (int first = 0; first < pfns.length; ) {
             int end = first + 1;
             while (end < pfns.length && pfns[end] == pfns[end - 1] + 1) {
                 end++;
             }
-            memory.write(pfns[first], end - first, bytes, (long) first * GuestMemory.PAGE_BYTES);
+            memory.write(
+                    pfns[first], end - first, event.bytes(), (long) first * GuestMemory.PAGE_BYTES);
             first = end;
         }
     }
 
-    private void deltas(DeltaList list, MemorySegment bytes) {
-        if (list.count() > CheckpointCapture.CHUNK_PAGES) {
-            throw violation(
-                    "PAGE_DELTA",
-                    "at most " + CheckpointCapture.CHUNK_PAGES + " pages",
-                    list.toString());
-        }
-        long[] pfns = new long[list.count()];
-        int[] lengths = new int[list.count()];
-        long at = 0;
-        for (int i = 0; i < pfns.length; i++) {
-            pfns[i] = checkPfn(list.pfn(i));
-            lengths[i] = list.deltaBytes(i);
-            if (lengths[i] > 0 && !PageDelta.check(bytes, at, lengths[i])) {
-                throw violation(
-                        "delta of PFN " + pfns[i],
-                        "runs inside one page",
-                        lengths[i] + " bytes that are not");
-            }
-            at += lengths[i];
-        }
-        CheckpointStage.applyDeltas(pfns, lengths, bytes, memory.bytes());
-    }
-
     private void state(LibxlRecord.EmulatorContext context, MemorySegment bytes) {
         if (++bases > BASES_MAX) {
-            throw violation("EMULATOR_CONTEXT", "at most " + BASES_MAX, "one more");
+            throw records.violation("EMULATOR_CONTEXT", "at most " + BASES_MAX, "one more");
         }
         MemorySegment copy = arena.allocate(bytes.byteSize(), 8).copyFrom(bytes).asReadOnly();
         if (context.emulator() == EmulatorKind.UPSTREAM_QEMU
@@ -177,23 +162,9 @@ public final class PageReceiver implements AutoCloseable {
                 && sections.isEmpty()) {
             sections = Optional.of(copy);
         } else {
-            throw violation(
+            throw records.violation(
                     "EMULATOR_CONTEXT", "index 1 and then 0 of upstream QEMU", context.toString());
         }
-    }
-
-    private long checkPfn(long pfn) {
-        if (pfn >= memory.pages()) {
-            throw violation(
-                    "PFN",
-                    "less than the domain's " + memory.pages() + " pages",
-                    Long.toString(pfn));
-        }
-        return pfn;
-    }
-
-    private ProtocolException violation(String field, String expected, String found) {
-        return new ProtocolException(STREAM, reader.eventOffset(), field, expected, found);
     }
 
     @Override

@@ -19,6 +19,18 @@ public record PrecopyPolicy(long downtimeNanos, int roundsMax, Convergence conve
     /** Rounds that brought nothing before the guest is slowed down. */
     private static final int PATIENCE_ROUNDS = 2;
 
+    /**
+     * Rounds that brought nothing after which no more are tried, where the guest may not be slowed
+     * down: it has kept up with the link for that long, and will as long as it does what it does.
+     */
+    static final int HOPELESS_ROUNDS = 4;
+
+    /**
+     * A pause of so many times the wanted one is taken at once after {@link #HOPELESS_ROUNDS}; a
+     * longer one only after all rounds, for the guest may yet calm down.
+     */
+    static final int HOPELESS_TIMES = 10;
+
     private static final int THROTTLE_FIRST_PERCENT = 20;
     private static final int THROTTLE_STEP_PERCENT = 15;
 
@@ -61,9 +73,28 @@ public record PrecopyPolicy(long downtimeNanos, int roundsMax, Convergence conve
         }
     }
 
-    /** How the rounds have gone so far. */
-    public record Course(int roundsWithoutGain, int throttlePercent) {
-        public static final Course BEGIN = new Course(0, 0);
+    /**
+     * How the rounds have gone so far.
+     *
+     * @param leastPages the fewest that were left after a round; a round brings something only if
+     *     it leaves fewer than that by a tenth
+     */
+    public record Course(int roundsWithoutGain, int throttlePercent, long leastPages) {
+        public static final Course BEGIN = new Course(0, 0, Long.MAX_VALUE);
+
+        /** Whether the guest is slower than its pages, by this round. */
+        private boolean gains(Measured measured) {
+            return measured.dirtyPages() < tenthLess(measured.sentPages())
+                    && measured.dirtyPages() < tenthLess(leastPages);
+        }
+
+        private static long tenthLess(long pages) {
+            return pages - pages / 10;
+        }
+
+        private Course without(int rounds, int percent, Measured measured) {
+            return new Course(rounds, percent, Math.min(leastPages, measured.dirtyPages()));
+        }
     }
 
     /** What comes next. */
@@ -84,19 +115,32 @@ public record PrecopyPolicy(long downtimeNanos, int roundsMax, Convergence conve
         if (measured.round() + 1 >= roundsMax) {
             return new Decision.Enough("after " + roundsMax + " rounds");
         }
-        // Less than a tenth fewer pages than the round carried: the guest keeps up with the link.
-        boolean gain = measured.dirtyPages() < measured.sentPages() - measured.sentPages() / 10;
-        if (gain) {
-            return new Decision.Again(new Course(0, before.throttlePercent()));
+        if (before.gains(measured)) {
+            return new Decision.Again(before.without(0, before.throttlePercent(), measured));
         }
         int without = before.roundsWithoutGain() + 1;
-        if (convergence == Convergence.AS_IS || without < PATIENCE_ROUNDS) {
-            return new Decision.Again(new Course(without, before.throttlePercent()));
-        }
+        return switch (convergence) {
+            case AS_IS ->
+                    without >= HOPELESS_ROUNDS
+                                    && measured.restNanos() / HOPELESS_TIMES <= downtimeNanos
+                            ? new Decision.Enough(
+                                    measured.dirtyPages()
+                                            + " pages are left however often they are sent")
+                            : new Decision.Again(
+                                    before.without(without, before.throttlePercent(), measured));
+            case THROTTLED ->
+                    new Decision.Again(
+                            without < PATIENCE_ROUNDS
+                                    ? before.without(without, before.throttlePercent(), measured)
+                                    : before.without(0, slower(before), measured));
+        };
+    }
+
+    private static int slower(Course before) {
         int more =
                 before.throttlePercent() == 0
                         ? THROTTLE_FIRST_PERCENT
                         : before.throttlePercent() + THROTTLE_STEP_PERCENT;
-        return new Decision.Again(new Course(0, Math.min(more, THROTTLE_PERCENT_MAX)));
+        return Math.min(more, THROTTLE_PERCENT_MAX);
     }
 }

@@ -49,6 +49,25 @@ class PrecopyPolicyTest {
         assertThat(most).isEqualTo(PrecopyPolicy.THROTTLE_PERCENT_MAX);
     }
 
+    /** What each round leaves of the pages that the one before left, until the end. */
+    private static Decision after(PrecopyPolicy policy, long... left) {
+        Course course = Course.BEGIN;
+        long sent = 100_000;
+        Decision decision = new Decision.Again(course);
+        for (int i = 0; i < left.length; i++) {
+            if (!(decision instanceof Decision.Again(Course next))) {
+                throw new AssertionError("over before round " + i + ": " + decision);
+            }
+            course = next;
+            // A page takes 10 microseconds.
+            decision =
+                    policy.decide(
+                            course, new Measured(i, sent, sent * 4096, sent * 10_000, left[i]));
+            sent = left[i];
+        }
+        return decision;
+    }
+
     @Test
     void without_leave_it_is_not_slowed_down() {
         PrecopyPolicy asIs = new PrecopyPolicy(MILLI, 1000, Convergence.AS_IS);
@@ -57,6 +76,41 @@ class PrecopyPolicyTest {
             course = ((Decision.Again) asIs.decide(course, round(i, 1000))).course();
         }
         assertThat(course.throttlePercent()).isZero();
+    }
+
+    @Test
+    void rounds_that_do_not_shrink_are_given_up_where_the_pause_is_bearable() {
+        PrecopyPolicy asIs = new PrecopyPolicy(20 * MILLI, 1000, Convergence.AS_IS);
+        // 20,000 pages are 200 ms, ten times the wanted 20 ms.
+        assertThat(after(asIs, 20_000, 20_000, 20_000, 20_000)).isInstanceOf(Decision.Again.class);
+        assertThat(after(asIs, 20_000, 20_000, 20_000, 20_000, 20_000))
+                .isInstanceOf(Decision.Enough.class);
+        assertThat(after(asIs, 20_000, 20_000, 20_000, 20_000, 22_000))
+                .as("a little more than that is worth waiting for")
+                .isInstanceOf(Decision.Again.class);
+    }
+
+    @Test
+    void rounds_that_shrink_go_on_until_the_rest_fits() {
+        PrecopyPolicy asIs = new PrecopyPolicy(20 * MILLI, 1000, Convergence.AS_IS);
+        assertThat(after(asIs, 20_000, 17_000, 14_000, 12_000, 10_000, 8_000, 6_000, 4_000))
+                .isInstanceOf(Decision.Again.class);
+        assertThat(after(asIs, 20_000, 17_000, 14_000, 12_000, 10_000, 8_000, 6_000, 4_000, 2_000))
+                .isInstanceOf(Decision.Enough.class);
+    }
+
+    @Test
+    void rounds_that_swing_do_not_count_as_shrinking() {
+        PrecopyPolicy asIs = new PrecopyPolicy(20 * MILLI, 1000, Convergence.AS_IS);
+        assertThat(after(asIs, 10_000, 15_000, 10_000, 15_000, 10_000))
+                .isInstanceOf(Decision.Enough.class);
+    }
+
+    @Test
+    void a_guest_that_may_be_slowed_down_is_not_given_up() {
+        PrecopyPolicy throttled = new PrecopyPolicy(20 * MILLI, 1000, Convergence.THROTTLED);
+        assertThat(after(throttled, 20_000, 20_000, 20_000, 20_000, 20_000, 20_000))
+                .isInstanceOf(Decision.Again.class);
     }
 
     @Test

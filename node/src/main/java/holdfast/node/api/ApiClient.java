@@ -109,6 +109,11 @@ public final class ApiClient implements NodeApi {
     }
 
     @Override
+    public DomainStatus cancelSave(String domain) {
+        return postDomain(domain, "cancel-save", DomainStatus.class);
+    }
+
+    @Override
     public DomainStatus cancelMigration(String domain) {
         return postDomain(domain, "cancel-migration", DomainStatus.class);
     }

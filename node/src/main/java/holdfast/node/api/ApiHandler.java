@@ -27,7 +27,7 @@ import java.util.function.Function;
  * GET  /v1/domains                                  {"domains":[DomainStatus...]}
  * GET  /v1/domains/NAME                             DomainStatus
  * GET  /v1/domains/NAME/change?after=N&amp;timeoutMillis=M   DomainStatus
- * POST /v1/domains/NAME/{pause,unpause,destroy,unprotect,failover,cancel-migration}
+ * POST /v1/domains/NAME/{pause,unpause,destroy,unprotect,failover,cancel-migration,cancel-save}
  * POST /v1/{create,attach,save,restore,remus,migrate}       DomainSource, AttachRequest, ...
  * </pre>
  *
@@ -124,6 +124,7 @@ final class ApiHandler extends Handler.Abstract {
                 case "unpause" -> _ -> api.unpause(domain);
                 case "unprotect" -> _ -> api.unprotect(domain);
                 case "failover" -> _ -> api.failover(domain);
+                case "cancel-save" -> _ -> api.cancelSave(domain);
                 case "cancel-migration" -> _ -> api.cancelMigration(domain);
                 case "destroy" -> _ -> done(() -> api.destroy(domain));
                 default -> throw noSuchRoute("POST", path);

@@ -24,6 +24,7 @@ import java.util.List;
  * @param heartbeatMillis as in {@link RemusRequest}
  * @param deadlineMillis as in {@link RemusRequest}
  * @param storage what becomes of disks that the guest may write; null for {@link Storage#AUTO}
+ * @param compress whether pages are compressed on their way; null is {@link Compress#AUTO}
  */
 public record MigrateRequest(
         String domain,
@@ -41,7 +42,8 @@ public record MigrateRequest(
         int featureSeconds,
         int heartbeatMillis,
         int deadlineMillis,
-        Storage storage) {
+        Storage storage,
+        Compress compress) {
     public static final int DOWNTIME_MILLIS_DEFAULT = 20;
     public static final int ROUNDS_MAX_DEFAULT = 30;
     public static final int CONNECTIONS_DEFAULT = 1;
@@ -111,8 +113,29 @@ public record MigrateRequest(
         }
     }
 
+    /** Whether pages are compressed on their way. */
+    public enum Compress {
+        /** Where that is quicker on this link. */
+        AUTO,
+        /** Never. */
+        NONE,
+        /** Whatever shrinks. */
+        ZSTD;
+
+        @JsonValue
+        public String text() {
+            return JsonNames.kebab(this);
+        }
+
+        @JsonCreator
+        static Compress of(String text) {
+            return JsonNames.parse(Compress.class, text);
+        }
+    }
+
     public MigrateRequest {
         storage = storage == null ? Storage.AUTO : storage;
+        compress = compress == null ? Compress.AUTO : compress;
         ApiException.require("domain", domain);
         ApiException.require("node", node);
         ApiException.require("policy", policy);
@@ -127,7 +150,7 @@ public record MigrateRequest(
         range("featureSeconds", featureSeconds, 1, 600);
     }
 
-    /** With {@link Storage#AUTO}. */
+    /** With {@link Storage#AUTO} and {@link Compress#AUTO}. */
     public MigrateRequest(
             String domain,
             String node,
@@ -160,7 +183,8 @@ public record MigrateRequest(
                 featureSeconds,
                 heartbeatMillis,
                 deadlineMillis,
-                Storage.AUTO);
+                Storage.AUTO,
+                Compress.AUTO);
     }
 
     /** With everything as it is by default. */
@@ -180,7 +204,9 @@ public record MigrateRequest(
                 OnTimeout.CANCEL,
                 FEATURE_SECONDS_DEFAULT,
                 RemusRequest.OF_THE_NODE,
-                RemusRequest.OF_THE_NODE);
+                RemusRequest.OF_THE_NODE,
+                Storage.AUTO,
+                Compress.AUTO);
     }
 
     /** These features required and best effort. */
@@ -201,7 +227,8 @@ public record MigrateRequest(
                 featureSeconds,
                 heartbeatMillis,
                 deadlineMillis,
-                storage);
+                storage,
+                compress);
     }
 
     /** With its disks shared or copied. */
@@ -222,6 +249,29 @@ public record MigrateRequest(
                 featureSeconds,
                 heartbeatMillis,
                 deadlineMillis,
+                wish,
+                compress);
+    }
+
+    /** With its pages compressed or not. */
+    public MigrateRequest withCompress(Compress wish) {
+        return new MigrateRequest(
+                domain,
+                node,
+                policy,
+                require,
+                bestEffort,
+                downtimeMillis,
+                roundsMax,
+                bandwidthMibPerSecond,
+                autoConverge,
+                connections,
+                timeoutSeconds,
+                onTimeout,
+                featureSeconds,
+                heartbeatMillis,
+                deadlineMillis,
+                storage,
                 wish);
     }
 
@@ -250,7 +300,8 @@ public record MigrateRequest(
                 featureSeconds,
                 heartbeat,
                 deadline,
-                storage);
+                storage,
+                compress);
     }
 
     private static void range(String field, long found, long least, long most) {

@@ -62,11 +62,17 @@ public interface NodeApi {
     void destroy(String domain);
 
     /**
-     * Writes the domain as a stream that {@code holdfast stream verify} accepts. The guest is
-     * suspended meanwhile; afterwards it is what {@link SaveRequest#after} says, and running again
-     * after a failure. A partial file is removed.
+     * Writes the domain as a stream that {@code holdfast stream verify} accepts. The guest runs
+     * meanwhile, but for what it has written last; afterwards it is what {@link SaveRequest#after}
+     * says, and running again after a failure. A partial file is removed.
      */
     SaveResult save(SaveRequest request, ProgressListener progress);
+
+    /**
+     * Ends a domain's save, unless its file is whole; returns when the domain is what it was
+     * before. {@link ApiException.Kind#BAD_REQUEST} where none runs.
+     */
+    DomainStatus cancelSave(String domain);
 
     /** Starts a domain from what {@link #save} wrote. */
     DomainStatus restore(RestoreRequest request, ProgressListener progress);

@@ -1,10 +1,13 @@
 package holdfast.node.link;
 
+import holdfast.wire.link.LinkMessage;
+
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.ClosedChannelException;
 import java.nio.channels.ReadableByteChannel;
 import java.nio.channels.SocketChannel;
+import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -27,6 +30,8 @@ final class BulkInput implements ReadableByteChannel {
 
     private final Consumer<String> broken;
     private final CountDownLatch changed = new CountDownLatch(1);
+    private final ReadableByteChannel connection = new Connection();
+    private Optional<PackedInput> unpacking = Optional.empty();
     private Stage stage = new Stage.Expected();
 
     /**
@@ -37,10 +42,17 @@ final class BulkInput implements ReadableByteChannel {
         this.broken = broken;
     }
 
-    /** Whether the connection was expected and is now this one. */
-    synchronized boolean attach(SocketChannel channel) {
+    /**
+     * Whether the connection was expected and is now this one.
+     *
+     * @param version what is spoken on it
+     */
+    synchronized boolean attach(SocketChannel channel, int version) {
         if (!(stage instanceof Stage.Expected)) {
             return false;
+        }
+        if (version == LinkMessage.FRAMED_BULK_VERSION) {
+            unpacking = Optional.of(new PackedInput(connection));
         }
         stage = new Stage.Attached(channel);
         changed.countDown();
@@ -56,6 +68,15 @@ final class BulkInput implements ReadableByteChannel {
                             + " s");
             return -1;
         }
+        Optional<PackedInput> frames = unpacking();
+        return frames.isPresent() ? frames.get().read(target) : fromConnection(target);
+    }
+
+    private synchronized Optional<PackedInput> unpacking() {
+        return unpacking;
+    }
+
+    private int fromConnection(ByteBuffer target) throws IOException {
         int count;
         try {
             count = channel().read(target);
@@ -76,6 +97,29 @@ final class BulkInput implements ReadableByteChannel {
             return channel;
         }
         throw new ClosedChannelException();
+    }
+
+    /** Gives back what unpacking took, once nobody reads any more. */
+    synchronized void free() {
+        unpacking.ifPresent(PackedInput::free);
+    }
+
+    /** The bytes as they come. */
+    private final class Connection implements ReadableByteChannel {
+        @Override
+        public int read(ByteBuffer target) throws IOException {
+            return fromConnection(target);
+        }
+
+        @Override
+        public boolean isOpen() {
+            return BulkInput.this.isOpen();
+        }
+
+        @Override
+        public void close() throws IOException {
+            BulkInput.this.close();
+        }
     }
 
     @Override

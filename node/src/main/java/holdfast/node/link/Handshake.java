@@ -36,6 +36,19 @@ final class Handshake {
 
     static Opened open(NodeAddress address, NodeIdentity self, ConnectionKind kind, UUID session)
             throws IOException {
+        return open(address, self, kind, session, List.of(LinkMessage.PROTOCOL_VERSION));
+    }
+
+    /**
+     * @param versions that may be spoken, best first
+     */
+    static Opened open(
+            NodeAddress address,
+            NodeIdentity self,
+            ConnectionKind kind,
+            UUID session,
+            List<Integer> versions)
+            throws IOException {
         var resolved = address.resolve();
         if (resolved.isUnresolved()) {
             throw new IOException("the name \"" + address.host() + "\" is unknown to this host");
@@ -46,7 +59,7 @@ final class Handshake {
             tune(channel);
             Hello hello =
                     new Hello(
-                            List.of(LinkMessage.PROTOCOL_VERSION),
+                            versions,
                             self.softwareVersion(),
                             self.name(),
                             self.id(),
@@ -58,7 +71,7 @@ final class Handshake {
                     address + " does not answer HELLO",
                     () -> {
                         write(channel, hello);
-                        return welcomed(address, channel);
+                        return welcomed(address, channel, versions);
                     });
         } catch (IOException | RuntimeException e) {
             channel.close();
@@ -66,9 +79,10 @@ final class Handshake {
         }
     }
 
-    private static Opened welcomed(NodeAddress address, SocketChannel channel) throws IOException {
+    private static Opened welcomed(
+            NodeAddress address, SocketChannel channel, List<Integer> versions) throws IOException {
         return switch (read(channel)) {
-            case Welcome welcome when welcome.version() == LinkMessage.PROTOCOL_VERSION ->
+            case Welcome welcome when versions.contains(welcome.version()) ->
                     new Opened(channel, welcome);
             case Welcome welcome ->
                     throw new LinkRefusedException(
@@ -76,7 +90,7 @@ final class Handshake {
                                     + " chose protocol version "
                                     + welcome.version()
                                     + ", which was not offered; offered "
-                                    + LinkMessage.PROTOCOL_VERSION);
+                                    + versions);
             case Refused(RefusalReason reason, String text) ->
                     throw new LinkRefusedException(
                             address + " refuses: " + text, reason == RefusalReason.SAME_NODE);

@@ -1,6 +1,7 @@
 package holdfast.node.link;
 
 import holdfast.wire.ProtocolException;
+import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.LinkMessage.Hello;
 import holdfast.wire.link.RefusalReason;
@@ -193,13 +194,13 @@ public final class LinkListener implements AutoCloseable {
     }
 
     private void welcome(SocketChannel channel) throws IOException {
+        welcome(channel, LinkMessage.PROTOCOL_VERSION);
+    }
+
+    private void welcome(SocketChannel channel, int version) throws IOException {
         Handshake.write(
                 channel,
-                new LinkMessage.Welcome(
-                        LinkMessage.PROTOCOL_VERSION,
-                        self.softwareVersion(),
-                        self.name(),
-                        self.id()));
+                new LinkMessage.Welcome(version, self.softwareVersion(), self.name(), self.id()));
     }
 
     private boolean control(SocketChannel channel, Hello hello, String address) throws IOException {
@@ -351,14 +352,19 @@ public final class LinkListener implements AutoCloseable {
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
         TcpDestinationLink migration = migrations.get(hello.session());
         if (migration != null) {
+            int version =
+                    hello.kind() == ConnectionKind.BULK
+                                    && hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)
+                            ? LinkMessage.FRAMED_BULK_VERSION
+                            : LinkMessage.PROTOCOL_VERSION;
             boolean joined =
                     switch (hello.kind()) {
-                        case BULK -> migration.attachBulk(channel);
+                        case BULK -> migration.attachBulk(channel, version);
                         case DISK -> migration.attachDisk(channel);
                         case CONTROL, INBOUND, INQUIRY, MIGRATION -> false;
                     };
             if (joined) {
-                welcome(channel);
+                welcome(channel, version);
                 return true;
             }
             return refuse(

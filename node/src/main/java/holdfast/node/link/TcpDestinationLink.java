@@ -95,9 +95,9 @@ public final class TcpDestinationLink implements DestinationLink {
     }
 
     /** The source opens them one after another: their order is that of its senders. */
-    boolean attachBulk(SocketChannel channel) {
+    boolean attachBulk(SocketChannel channel, int version) {
         int index = attached.getAndIncrement();
-        return index < inputs.size() && inputs.get(index).attach(channel);
+        return index < inputs.size() && inputs.get(index).attach(channel, version);
     }
 
     synchronized boolean attachDisk(SocketChannel channel) {
@@ -267,6 +267,7 @@ public final class TcpDestinationLink implements DestinationLink {
         readers.forEach(reader -> Joining.join(reader, JOIN_NANOS));
         writer.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
         receivers.forEach(PageReceiver::close);
+        inputs.forEach(BulkInput::free);
     }
 
     /** Only MIGRATION knows whether the peer lives. */

@@ -80,7 +80,7 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
     }
 
     boolean attachBulk(SocketChannel channel) {
-        return bulk.attach(channel);
+        return bulk.attach(channel, LinkMessage.PROTOCOL_VERSION);
     }
 
     synchronized boolean attachInbound(SocketChannel channel) {

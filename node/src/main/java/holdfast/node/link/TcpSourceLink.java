@@ -18,6 +18,7 @@ import java.nio.channels.WritableByteChannel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
@@ -45,6 +46,7 @@ public final class TcpSourceLink implements SourceLink {
     private final Consumer<SourceEvent> post;
     private final ControlConnection control;
     private final List<CountedChannel> bulk = new ArrayList<>();
+    private final List<PackedOutput> packing = new ArrayList<>();
     private final List<BulkSender> senders = new ArrayList<>();
     private final List<AcceptCookie.Copy> copies;
     private final Optional<DiskStream> disks;
@@ -55,7 +57,8 @@ public final class TcpSourceLink implements SourceLink {
      *
      * @param post hears what the destination says and what becomes of it; must not block; may be
      *     called before this method returns
-     * @param bytesPerSecond the bound for pages and disks together; 0: none
+     * @param bytesPerSecond the bound for pages and disks together, as they travel; 0: none
+     * @param compression of pages, where the other node can unpack
      * @throws LinkRefusedException if the other node says no
      * @throws IOException if it cannot be reached
      * @throws ProtocolException if what answers is no node
@@ -65,11 +68,12 @@ public final class TcpSourceLink implements SourceLink {
             NodeIdentity self,
             LinkMessage.OpenMigration migration,
             long bytesPerSecond,
+            BulkCompression compression,
             Consumer<SourceEvent> post)
             throws IOException {
         Handshake.Opened control =
                 Handshake.open(address, self, ConnectionKind.MIGRATION, migration.migration());
-        List<SocketChannel> channels = new ArrayList<>();
+        List<Handshake.Opened> bulk = new ArrayList<>();
         Optional<SocketChannel> disk = Optional.empty();
         try {
             AcceptCookie accepted =
@@ -79,9 +83,7 @@ public final class TcpSourceLink implements SourceLink {
                             address + " does not answer OPEN_MIGRATION",
                             () -> ask(address, control.channel(), migration));
             for (int i = 0; i < migration.connections(); i++) {
-                channels.add(
-                        Handshake.open(address, self, ConnectionKind.BULK, migration.migration())
-                                .channel());
+                bulk.add(openBulk(address, self, migration.migration(), compression));
             }
             if (!accepted.copies().isEmpty()) {
                 disk =
@@ -96,19 +98,20 @@ public final class TcpSourceLink implements SourceLink {
             TcpSourceLink link =
                     new TcpSourceLink(
                             control,
-                            channels,
+                            bulk,
                             accepted.copies(),
                             disk,
                             migration,
                             bytesPerSecond,
+                            compression,
                             post);
             link.control.start();
             link.senders.forEach(BulkSender::start);
             link.disks.ifPresent(DiskStream::start);
             return link;
         } catch (IOException | RuntimeException | OutOfMemoryError e) {
-            for (SocketChannel channel : channels) {
-                channel.close();
+            for (Handshake.Opened opened : bulk) {
+                opened.channel().close();
             }
             if (disk.isPresent()) {
                 disk.get().close();
@@ -120,6 +123,30 @@ public final class TcpSourceLink implements SourceLink {
 
     /** The destination reserves all of main memory before it answers. */
     private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
+
+    private static Handshake.Opened openBulk(
+            NodeAddress address, NodeIdentity self, UUID migration, BulkCompression compression)
+            throws IOException {
+        List<Integer> versions =
+                switch (compression) {
+                    case NONE -> List.of(LinkMessage.PROTOCOL_VERSION);
+                    case AUTO, ZSTD ->
+                            List.of(LinkMessage.FRAMED_BULK_VERSION, LinkMessage.PROTOCOL_VERSION);
+                };
+        Handshake.Opened opened =
+                Handshake.open(address, self, ConnectionKind.BULK, migration, versions);
+        if (compression == BulkCompression.ZSTD
+                && opened.peer().version() != LinkMessage.FRAMED_BULK_VERSION) {
+            opened.channel().close();
+            throw new LinkRefusedException(
+                    address
+                            + " (Holdfast "
+                            + opened.peer().softwareVersion()
+                            + ") cannot unpack compressed pages; say --compress auto or none, or"
+                            + " run the same release on both");
+        }
+        return opened;
+    }
 
     private static AcceptCookie ask(
             NodeAddress address, SocketChannel channel, LinkMessage.OpenMigration migration)
@@ -144,11 +171,12 @@ public final class TcpSourceLink implements SourceLink {
 
     private TcpSourceLink(
             Handshake.Opened control,
-            List<SocketChannel> channels,
+            List<Handshake.Opened> connections,
             List<AcceptCookie.Copy> copies,
             Optional<SocketChannel> disk,
             LinkMessage.OpenMigration migration,
             long bytesPerSecond,
+            BulkCompression compression,
             Consumer<SourceEvent> post)
             throws IOException {
         this.peer = control.peer();
@@ -164,8 +192,12 @@ public final class TcpSourceLink implements SourceLink {
                                         DISK_STALL_NANOS,
                                         this::diskBroken,
                                         ringBytes(bytesPerSecond)));
-        for (SocketChannel channel : channels) {
-            bulk.add(new CountedChannel(pace.over(channel)));
+        for (Handshake.Opened connection : connections) {
+            CountedChannel counted = new CountedChannel(pace.over(connection.channel()));
+            bulk.add(counted);
+            if (connection.peer().version() == LinkMessage.FRAMED_BULK_VERSION) {
+                packing.add(new PackedOutput(counted, compression));
+            }
             senders.add(new BulkSender(peer.nodeName(), this::bulkBroken));
         }
         this.control =
@@ -184,7 +216,7 @@ public final class TcpSourceLink implements SourceLink {
 
     /** What a connection's sender writes to. */
     public WritableByteChannel bulk(int connection) {
-        return bulk.get(connection);
+        return packing.isEmpty() ? bulk.get(connection) : packing.get(connection);
     }
 
     /** Disks that the destination does not share, in the order of their numbers on DISK. */
@@ -248,6 +280,7 @@ public final class TcpSourceLink implements SourceLink {
                         "event=link-close peer={} reason=\"{}\"", peer.nodeName(), e.getMessage());
             }
             senders.forEach(sender -> sender.join(JOIN_NANOS));
+            packing.forEach(PackedOutput::free);
         }
     }
 

@@ -14,6 +14,7 @@ import holdfast.engine.migrate.SourceSession;
 import holdfast.engine.migrate.SourceState;
 import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.node.link.AcceptCookie;
+import holdfast.node.link.BulkCompression;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
@@ -89,6 +90,7 @@ public final class MigrationSource {
     /**
      * @param opening what the destination is asked for
      * @param bytesPerSecond the bound for pages and disks; 0: none
+     * @param compression of pages
      * @param finishLimit for the destination's features
      * @param orderedNanos when the operator gave the order, on the clock of {@link
      *     System#nanoTime()}
@@ -100,6 +102,7 @@ public final class MigrationSource {
             PrecopyPolicy policy,
             Optional<Limit> limit,
             long bytesPerSecond,
+            BulkCompression compression,
             Duration finishLimit,
             long orderedNanos) {}
 
@@ -146,6 +149,7 @@ public final class MigrationSource {
                         self,
                         settings.opening(),
                         settings.bytesPerSecond(),
+                        settings.compression(),
                         queue::post);
         try {
             ProtectedGuest.Tracking tracking = guest.openTracker();

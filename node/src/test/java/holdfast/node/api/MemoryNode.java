@@ -199,6 +199,12 @@ final class MemoryNode implements NodeApi {
     }
 
     @Override
+    public DomainStatus cancelSave(String domain) {
+        known(domain);
+        throw ApiException.badRequest("domain \"" + domain + "\" is not being saved");
+    }
+
+    @Override
     public DomainStatus cancelMigration(String domain) {
         known(domain);
         throw ApiException.badRequest("domain \"" + domain + "\" is not being moved");

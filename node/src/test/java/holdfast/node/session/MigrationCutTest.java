@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceOutcome;
+import holdfast.node.link.BulkCompression;
 import holdfast.node.link.FrameProxy;
 import holdfast.node.link.FrameProxy.Act;
 import holdfast.node.link.FrameProxy.Place;
@@ -286,6 +287,8 @@ class MigrationCutTest {
                                             1_000_000, 3, PrecopyPolicy.Convergence.AS_IS),
                                     Optional.empty(),
                                     0,
+                                    // In frames, and packed whatever shrinks.
+                                    BulkCompression.ZSTD,
                                     Duration.ofSeconds(10),
                                     System.nanoTime()),
                             guests.leaving(),

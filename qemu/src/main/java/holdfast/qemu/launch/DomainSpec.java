@@ -7,6 +7,7 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.UUID;
+import java.util.function.UnaryOperator;
 import java.util.regex.Pattern;
 
 /**
@@ -415,6 +416,53 @@ public record DomainSpec(
                 random,
                 display,
                 Optional.of(file),
+                extra,
+                foreign,
+                remusBackup);
+    }
+
+    /** Files that it names, but for those in {@code extra} and {@code foreign}. */
+    public List<Path> files() {
+        List<Path> all = new ArrayList<>();
+        withFiles(
+                file -> {
+                    all.add(file);
+                    return file;
+                });
+        return all;
+    }
+
+    /** Each of {@link #files} replaced. */
+    public DomainSpec withFiles(UnaryOperator<Path> moved) {
+        return new DomainSpec(
+                name,
+                uuid,
+                memoryMiB,
+                vcpus,
+                machine,
+                accelerator,
+                firmware.map(moved),
+                boot.map(
+                        kernel ->
+                                new Kernel(
+                                        moved.apply(kernel.kernel()),
+                                        kernel.initrd().map(moved),
+                                        kernel.commandLine())),
+                disks.stream()
+                        .map(
+                                disk ->
+                                        new Disk(
+                                                moved.apply(disk.path()),
+                                                disk.format(),
+                                                disk.access(),
+                                                disk.virtualBytes(),
+                                                disk.namedReplica().map(moved),
+                                                disk.peer()))
+                        .toList(),
+                nics,
+                random,
+                display,
+                serial.map(moved),
                 extra,
                 foreign,
                 remusBackup);

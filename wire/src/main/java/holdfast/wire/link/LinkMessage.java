@@ -11,8 +11,11 @@ import java.util.UUID;
  * be held.
  */
 public sealed interface LinkMessage {
-    /** The newest version of this protocol, and so far the only one. */
+    /** The version that every node speaks. */
     int PROTOCOL_VERSION = 1;
+
+    /** On a migration's BULK connection: its stream travels in {@link BulkFrame}s. */
+    int FRAMED_BULK_VERSION = 2;
 
     /** Versions a HELLO may offer, at most. */
     int VERSIONS_MAX = 16;

@@ -358,10 +358,11 @@ public final class SourceSession {
      */
     private void freeze() {
         try {
-            ports.throttle().throttle(0);
             suspendedNanos = ports.clock().nanos();
             stageNanos = suspendedNanos;
             ports.domain().suspend();
+            // Only now: a guest that is let go for a moment first writes what the rounds have sent.
+            ports.throttle().throttle(0);
             stage(SourceObserver.Stage.SUSPEND);
             AtomicLong bytes = new AtomicLong();
             collectFrozen();

@@ -71,15 +71,18 @@ final class NodeStartCommand extends NodeCommand {
     @Override
     void run() {
         NodeFile settings = settings();
-        Optional<Path> given = holdfast.stateOption().or(settings::stateDirectory);
-        StateDirectory state = given.map(StateDirectory::new).orElseGet(holdfast::state);
+        StateDirectory state =
+                holdfast.stateOption()
+                        .or(settings::stateDirectory)
+                        .map(StateDirectory::new)
+                        .orElseGet(holdfast::state);
         if (foreground) {
             Daemon.run(settings, state);
             return;
         }
         refuseSecond(state);
         state.create();
-        Process starter = detach(state, given);
+        Process starter = detach(state);
         NodeInfo info = awaitAnswer(state, starter);
         answer(
                 info,
@@ -129,12 +132,14 @@ final class NodeStartCommand extends NodeCommand {
      * Starts this very program again, in a session of its own: neither the end of this terminal nor
      * Ctrl-C reaches it.
      */
-    private Process detach(StateDirectory state, Optional<Path> given) {
+    private Process detach(StateDirectory state) {
         List<String> command = new ArrayList<>(List.of("setsid"));
         command.addAll(launcher());
         command.addAll(List.of("node", "start", "--foreground"));
-        // Where none is given the daemon finds the same two by itself.
-        given.ifPresent(path -> command.addAll(List.of("--state-dir", path.toString())));
+        // Where they are two none was given, and the daemon finds the same two by itself.
+        if (state.path().equals(state.volatilePath())) {
+            command.addAll(List.of("--state-dir", state.path().toString()));
+        }
         if (config != null) {
             command.addAll(List.of("--config", holdfast.surroundings.path(config).toString()));
         }

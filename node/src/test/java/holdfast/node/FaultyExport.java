@@ -12,18 +12,13 @@ import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** Passes writes on to another export, but answers one with an error, or hangs, when told to. */
+/** Passes writes on to another export, but answers one with an error when told to. */
 final class FaultyExport implements NbdExport {
     private final NbdExport target;
     private final AtomicLong writesUntilLost = new AtomicLong(Long.MAX_VALUE);
-    private final AtomicLong writesUntilHung = new AtomicLong(Long.MAX_VALUE);
-    private final CountDownLatch closing = new CountDownLatch(1);
 
     /** A write is, or is about to be, answered with an error. */
     final CountDownLatch lost = new CountDownLatch(1);
-
-    /** A write is not answered. */
-    final CountDownLatch hung = new CountDownLatch(1);
 
     FaultyExport(NbdExport target) {
         this.target = target;
@@ -34,21 +29,7 @@ final class FaultyExport implements NbdExport {
         writesUntilLost.set(write);
     }
 
-    /** Of the writes from now on, this one, counted from 1, and those after it hang. */
-    void hang(long write) {
-        writesUntilHung.set(write);
-    }
-
     private void written() throws NbdException {
-        if (writesUntilHung.decrementAndGet() == 0) {
-            hung.countDown();
-            try {
-                closing.await();
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
-            }
-            throw new NbdException(NbdError.ESHUTDOWN, "closing");
-        }
         if (writesUntilLost.decrementAndGet() == 0) {
             lost.countDown();
             throw new NbdException(NbdError.EIO, "this one is lost");
@@ -101,7 +82,6 @@ final class FaultyExport implements NbdExport {
 
     @Override
     public void shutDown() {
-        closing.countDown();
         target.shutDown();
     }
 }

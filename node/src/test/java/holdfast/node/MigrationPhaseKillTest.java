@@ -55,7 +55,7 @@ class MigrationPhaseKillTest {
         /** Begin: the destination has not been asked yet. */
         BEGIN("OPEN_MIGRATION", Way.THERE),
         /** Begin: it has reserved the memory; the source has not heard of it. */
-        ACCEPTED("SESSION_ACCEPTED", Way.BACK),
+        ACCEPTED("MIGRATION_ACCEPTED", Way.BACK),
         /** Prepare: its QEMU waits; the source has not heard of it. */
         PREPARED("MIGRATION_PREPARED", Way.BACK),
         /** Perform: pages of round 0 are on their way. */

@@ -306,8 +306,12 @@ final class ArrivingFeatures {
     private String fillCache() throws IOException {
         long read = 0;
         ByteBuffer buffer = ByteBuffer.allocate(CACHE_STEP_BYTES);
-        for (DomainSpec.Disk disk : spec.disks()) {
-            try (FileChannel image = FileChannel.open(disk.path())) {
+        for (int i = 0; i < spec.disks().size(); i++) {
+            if (isCopied(i)) {
+                // In the cache by being written; and closing it here would give up its lock.
+                continue;
+            }
+            try (FileChannel image = FileChannel.open(spec.disks().get(i).path())) {
                 long done = 0;
                 while (done < CACHED_BYTES_MAX) {
                     int count = image.read(buffer.clear());
@@ -320,5 +324,9 @@ final class ArrivingFeatures {
             }
         }
         return (read >> 20) + " MiB of images were read";
+    }
+
+    private boolean isCopied(int disk) {
+        return copies.stream().anyMatch(copy -> copy.disk() == disk);
     }
 }

@@ -11,6 +11,7 @@ import holdfast.wire.link.LinkMessage;
 
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -178,9 +179,10 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
             try {
                 Path real = image.toRealPath();
                 return real.getFileName().toString().equals(disk.name()) && holdsId(real, disk);
-            } catch (IOException e) {
-                // It is not there.
+            } catch (NoSuchFileException e) {
                 return false;
+            } catch (IOException e) {
+                throw unknown(image, e);
             }
         }
 
@@ -188,9 +190,24 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
             Path probe = image.resolveSibling(plain(disk.probe()));
             try {
                 return Files.readString(probe).equals(migration);
-            } catch (IOException e) {
+            } catch (NoSuchFileException e) {
                 return false;
+            } catch (IOException e) {
+                throw unknown(probe, e);
             }
+        }
+
+        /** What cannot be looked at may be the source's own: it is not written over. */
+        private ApiException unknown(Path path, IOException e) {
+            return ApiException.badRequest(
+                    "node "
+                            + node
+                            + " cannot see whether it shares "
+                            + path
+                            + " ("
+                            + e
+                            + "); let its user read that directory, or say which it is with"
+                            + " --storage");
         }
 
         /** A name, and no way to another directory. */

@@ -313,18 +313,33 @@ final class DomainOperations {
             }
             return result;
         } catch (IOException | RuntimeException e) {
-            saving.release();
             throw ApiException.failed(
                     "\""
                             + domain.name()
                             + "\" was not saved to "
                             + request.file()
-                            + " and goes on here: "
+                            + goesOn(domain, saving, e)
                             + e.getMessage(),
                     e);
         } finally {
             domain.saving(Optional.empty());
             tracker.ifPresent(DirtyTracker::close);
+        }
+    }
+
+    /** What became of the domain after a save that failed; it says what is so. */
+    private static String goesOn(HostedDomain domain, DomainSaving saving, Exception failure) {
+        try {
+            saving.release();
+            return " and goes on here: ";
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+            domain.replace(v -> v.with(DomainStatus.State.PAUSED, v.role()));
+            return " and stands still here, for it could not be let go on ("
+                    + e.getMessage()
+                    + "); `holdfast unpause "
+                    + domain.name()
+                    + "` tries again: ";
         }
     }
 

@@ -136,6 +136,11 @@ final class DomainSaving {
                     file,
                     StandardCopyOption.ATOMIC_MOVE,
                     StandardCopyOption.REPLACE_EXISTING);
+            // Its name, too: the domain may end after this.
+            try (FileChannel names =
+                    FileChannel.open(file.toAbsolutePath().getParent(), StandardOpenOption.READ)) {
+                names.force(true);
+            }
             return written;
         } catch (IOException | RuntimeException | Error e) {
             try {
@@ -151,9 +156,9 @@ final class DomainSaving {
     /** The guest goes on, where it was suspended for this. */
     void release() {
         if (suspended) {
+            source.domain().resume();
             suspended = false;
             pausedNanos = System.nanoTime() - suspendedNanos;
-            source.domain().resume();
         }
     }
 
@@ -187,8 +192,9 @@ final class DomainSaving {
     private long rest(PfnSet dirty, SavedPages pages, XenStreamWriter writer) throws IOException {
         requireWanted();
         suspendedNanos = System.nanoTime();
-        source.domain().suspend();
+        // Also where it is not answered in time: it may still be obeyed.
         suspended = true;
+        source.domain().suspend();
         DeviceState state = source.domain().saveDeviceState();
         // What saving the state wrote is in here, too.
         source.tracker().ifPresent(tracker -> tracker.collect(dirty));

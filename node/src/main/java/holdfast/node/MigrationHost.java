@@ -103,6 +103,9 @@ final class MigrationHost {
         } catch (IOException | RuntimeException e) {
             outgoing.stays("not moved: " + e.getMessage());
             throw refusal(peer, e);
+        } catch (Error e) {
+            outgoing.stays("not moved: " + e);
+            throw ApiException.failed("the domain was not moved and goes on here: " + e, e);
         }
         MigrationSource source = outgoing.source.orElseThrow();
         domain.migration(outgoing);

@@ -112,6 +112,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
     private Consumer<String> whenFailed = _ -> {};
     private boolean failed;
     private boolean closing;
+    private boolean removed;
 
     /**
      * @param qmp the monitor that also suspends the domain: see {@link DiskMirror#failure}
@@ -362,7 +363,10 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
         // First of all: whatever QEMU still wants to get rid of is taken without asking anybody.
         stream.discard();
         copying.ifPresent(MirroredDisks::join);
-        DiskMirror.remove(copies.stream().flatMap(copy -> copy.mirror.stream()).toList(), stop);
+        if (!removed) {
+            DiskMirror.remove(copies.stream().flatMap(copy -> copy.mirror.stream()).toList(), stop);
+            removed = true;
+        }
         server.ifPresent(MirroredDisks::close);
     }
 

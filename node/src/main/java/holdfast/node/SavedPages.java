@@ -32,7 +32,7 @@ final class SavedPages implements AutoCloseable {
     private final long[] pfns = new long[CHUNK_PAGES];
 
     /** For each page, record and place in it: {@code record * CHUNK_PAGES + index}. */
-    private final int[] placeOfPfn;
+    private final long[] placeOfPfn;
 
     /** Where the contents of each record begin in the file. */
     private long[] recordOffsets = new long[16];
@@ -48,7 +48,7 @@ final class SavedPages implements AutoCloseable {
         this.writer = writer;
         this.file = file;
         this.memory = memory;
-        this.placeOfPfn = new int[Math.toIntExact(memory.pages())];
+        this.placeOfPfn = new long[Math.toIntExact(memory.pages())];
         Arrays.fill(placeOfPfn, NOT_THERE);
     }
 
@@ -73,7 +73,7 @@ final class SavedPages implements AutoCloseable {
     void write(PfnSet set, Heard heard) throws IOException {
         long looked = 0;
         for (long pfn = set.next(0); pfn >= 0; ) {
-            int place = placeOfPfn[(int) pfn];
+            long place = placeOfPfn[(int) pfn];
             if (place == NOT_THERE) {
                 append(pfn);
                 looked++;
@@ -95,7 +95,7 @@ final class SavedPages implements AutoCloseable {
     }
 
     /** How many pages from {@code pfn} on are in the set and lie back to back in one record. */
-    private int run(PfnSet set, long pfn, int place) {
+    private int run(PfnSet set, long pfn, long place) {
         int count = 1;
         while (pfn + count < placeOfPfn.length
                 && (place + count) % CHUNK_PAGES != 0
@@ -132,22 +132,22 @@ final class SavedPages implements AutoCloseable {
         // A record ends with the pages: their size is a multiple of its alignment.
         recordOffsets[records] = writer.bytesWritten() - (long) taken * GuestMemory.PAGE_BYTES;
         for (int i = 0; i < taken; i++) {
-            placeOfPfn[(int) pfns[i]] = records * CHUNK_PAGES + i;
+            placeOfPfn[(int) pfns[i]] = (long) records * CHUNK_PAGES + i;
         }
         records++;
         writtenPages += taken;
         taken = 0;
     }
 
-    private void over(long pfn, int count, int place) throws IOException {
+    private void over(long pfn, int count, long place) throws IOException {
         ByteBuffer bytes =
                 memory.bytes()
                         .asSlice(
                                 pfn * GuestMemory.PAGE_BYTES, (long) count * GuestMemory.PAGE_BYTES)
                         .asByteBuffer();
         long at =
-                recordOffsets[place / CHUNK_PAGES]
-                        + (long) (place % CHUNK_PAGES) * GuestMemory.PAGE_BYTES;
+                recordOffsets[(int) (place / CHUNK_PAGES)]
+                        + (place % CHUNK_PAGES) * GuestMemory.PAGE_BYTES;
         while (bytes.hasRemaining()) {
             at += file.write(bytes, at);
         }

@@ -14,6 +14,7 @@ import org.slf4j.LoggerFactory;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.UUID;
@@ -68,6 +69,8 @@ final class StorageProbes implements AutoCloseable {
             if (!files.contains(file)) {
                 files.add(file);
                 Files.writeString(file, migration.toString());
+                // Whoever sees the directory there is to see this, whatever the user here hides.
+                Files.setPosixFilePermissions(file, PosixFilePermissions.fromString("rw-r--r--"));
             }
             probe = file.getFileName().toString();
         }

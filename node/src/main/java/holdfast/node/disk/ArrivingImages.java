@@ -47,6 +47,12 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
 
+    /**
+     * Whose turn it is to force. Linux tells of a write that failed once for each open file:
+     * whoever forces beside another could be told that all is well.
+     */
+    private final ReentrantLock turn = new ReentrantLock();
+
     /** Cost of all writes, and up to where they are on stable storage. */
     private long written;
 
@@ -183,17 +189,49 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
     }
 
     private void force() {
-        long now;
-        lock.lock();
+        turn.lock();
         try {
-            now = written;
+            long now;
+            lock.lock();
+            try {
+                if (failure.isPresent()) {
+                    throw failure.get();
+                }
+                now = written;
+            } finally {
+                lock.unlock();
+            }
+            forceAll();
+            lock.lock();
+            try {
+                forced = now;
+                changed.signalAll();
+            } finally {
+                lock.unlock();
+            }
         } finally {
-            lock.unlock();
+            turn.unlock();
         }
-        opened.images().forEach(ImageFile::force);
+    }
+
+    /** One that failed stays failed: the kernel tells of it once. */
+    private void forceAll() {
+        try {
+            opened.images().forEach(ImageFile::force);
+        } catch (DiskException e) {
+            fail(e);
+            throw e;
+        } catch (RuntimeException | Error e) {
+            DiskException failed = new DiskException("forcing the images failed: " + e, e);
+            fail(failed);
+            throw failed;
+        }
+    }
+
+    private void fail(DiskException reason) {
         lock.lock();
         try {
-            forced = Math.max(forced, now);
+            failure = Optional.of(reason);
             changed.signalAll();
         } finally {
             lock.unlock();
@@ -206,13 +244,7 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
                 force();
             }
         } catch (DiskException e) {
-            lock.lock();
-            try {
-                failure = Optional.of(e);
-                changed.signalAll();
-            } finally {
-                lock.unlock();
-            }
+            LOG.warn("event=images-not-forced reason=\"{}\"", e.getMessage());
         } catch (InterruptedException e) {
             // Nobody interrupts it; if somebody does, the writer forces at its boundaries.
             Thread.currentThread().interrupt();

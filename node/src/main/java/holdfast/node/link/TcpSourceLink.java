@@ -109,7 +109,7 @@ public final class TcpSourceLink implements SourceLink {
             link.senders.forEach(BulkSender::start);
             link.disks.ifPresent(DiskStream::start);
             return link;
-        } catch (IOException | RuntimeException | OutOfMemoryError e) {
+        } catch (IOException | RuntimeException | Error e) {
             for (Handshake.Opened opened : bulk) {
                 opened.channel().close();
             }
@@ -121,7 +121,7 @@ public final class TcpSourceLink implements SourceLink {
         }
     }
 
-    /** The destination reserves all of main memory before it answers. */
+    /** The destination looks at images and takes them into use before it answers. */
     private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
 
     private static Handshake.Opened openBulk(

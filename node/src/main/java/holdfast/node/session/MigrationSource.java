@@ -157,11 +157,11 @@ public final class MigrationSource {
                 Optional<Disks> disks = copying.prepare(link.copies(), link.disks());
                 return new MigrationSource(
                         settings, guest, throttle, disks, tracking, link, queue, self, listener);
-            } catch (RuntimeException | OutOfMemoryError e) {
+            } catch (RuntimeException | Error e) {
                 tracking.tracker().close();
                 throw e;
             }
-        } catch (RuntimeException | OutOfMemoryError e) {
+        } catch (RuntimeException | Error e) {
             link.cancel("the source lacks something: " + e.getMessage());
             link.close();
             throw e;

@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 
 @Timeout(60)
 class ArrivingImagesTest {
@@ -122,6 +123,9 @@ class ArrivingImagesTest {
         final AtomicInteger forces = new AtomicInteger();
         volatile boolean fails;
 
+        /** As Linux has it: told once, to whoever asks first. */
+        volatile boolean failsOnce;
+
         @Override
         public OpenFile openImage(Path path) throws IOException {
             OpenFile file = real.openImage(path);
@@ -153,13 +157,13 @@ class ArrivingImagesTest {
 
                 @Override
                 public void force() throws IOException {
-                    forces.incrementAndGet();
+                    boolean first = forces.incrementAndGet() == 1;
                     try {
                         go.await();
                     } catch (InterruptedException e) {
                         throw new IOException(e);
                     }
-                    if (fails) {
+                    if (fails || failsOnce && first) {
                         throw new IOException("the platter is scratched");
                     }
                     file.force();
@@ -262,6 +266,36 @@ class ArrivingImagesTest {
                     .hasMessageContaining(image.toString())
                     .hasMessageContaining("the platter is scratched");
             assertThatThrownBy(() -> disks.boundary(0)).isInstanceOf(DiskException.class);
+        }
+    }
+
+    @Test
+    void a_failure_that_the_background_was_told_of_is_the_boundarys_too() throws Exception {
+        SlowFiles files = new SlowFiles();
+        files.failsOnce = true;
+        try (ArrivingImages disks =
+                ArrivingImages.open(
+                        files, journals, images(ArrivingImages.FORCED_FROM_BYTES, image))) {
+            disks.write(0, 0, ByteBuffer.allocate((int) ArrivingImages.FORCED_FROM_BYTES));
+            while (files.forces.get() == 0) {
+                Thread.onSpinWait();
+            }
+            Thread boundary =
+                    Thread.ofPlatform()
+                            .start(
+                                    () ->
+                                            assertThatThrownBy(() -> disks.boundary(0))
+                                                    .isInstanceOf(DiskException.class)
+                                                    .hasMessageContaining("scratched"));
+            AtomicReference<Throwable> failed = new AtomicReference<>();
+            boundary.setUncaughtExceptionHandler((_, e) -> failed.set(e));
+            while (boundary.getState() != Thread.State.WAITING) {
+                Thread.onSpinWait();
+            }
+            files.go.countDown();
+            boundary.join();
+            assertThat(failed.get()).isNull();
+            assertThat(files.forces.get()).as("never two at once").isEqualTo(1);
         }
     }
 

@@ -11,6 +11,7 @@ import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.stream.Stream;
 
 /**
@@ -35,12 +36,17 @@ final class WriterClient {
     /** What was on its way when a host died arrives within this time. */
     private static final long SOON_NANOS = 1_000_000_000L;
 
-    private static final int WRITES_MAX = 4_000_000;
+    /** Then they are written anew: more would not fit a guest of 256 MiB. */
+    private static final int KEYS = 1_000_000;
+
+    /** What is remembered of each bounds them; then nothing more is written. */
+    private static final int WRITES_MAX = 16_000_000;
 
     private final Socket socket = new Socket();
     private final PrintStream report;
     private long[] ackedAtNanos = new long[1 << 16];
     private volatile int acked;
+    private final CountDownLatch stopped = new CountDownLatch(1);
     private volatile boolean stopping;
     private volatile List<Long> strickenAtNanos = List.of();
 
@@ -94,6 +100,7 @@ final class WriterClient {
                                         report.println("failed " + e);
                                     }
                                     stopping = true;
+                                    stopped.countDown();
                                 });
         String failure = "";
         int written = 0;
@@ -122,7 +129,11 @@ final class WriterClient {
         stopper.interrupt();
     }
 
-    private int write() throws IOException {
+    private static int key(int write) {
+        return (write - 1) % KEYS + 1;
+    }
+
+    private int write() throws IOException, InterruptedException {
         InputStream in = socket.getInputStream();
         OutputStream out = socket.getOutputStream();
         byte[] answers = new byte[64 * 1024];
@@ -133,7 +144,12 @@ final class WriterClient {
             StringBuilder requests = new StringBuilder();
             while (!stopping && sent - acked < WINDOW && sent < WRITES_MAX) {
                 sent++;
-                requests.append("SET w:").append(sent).append(' ').append(sent).append("\r\n");
+                requests.append("SET w:").append(key(sent)).append(' ').append(sent).append("\r\n");
+            }
+            if (acked == sent) {
+                // All that may be written was: no answer will come.
+                stopped.await();
+                continue;
             }
             if (!requests.isEmpty()) {
                 out.write(requests.toString().getBytes(StandardCharsets.US_ASCII));
@@ -172,18 +188,21 @@ final class WriterClient {
         acked = acked + 1;
     }
 
-    /** Reads every acknowledged key back; returns how many are missing or wrong. */
+    /**
+     * Reads every key back, which must have its last acknowledged write; returns how many are
+     * missing or wrong.
+     */
     private int countLost() throws IOException {
         OutputStream out = socket.getOutputStream();
         BufferedReader in =
                 new BufferedReader(
                         new InputStreamReader(socket.getInputStream(), StandardCharsets.US_ASCII));
         int lost = 0;
-        for (int first = 1; first <= acked; first += READ_BATCH) {
+        for (int first = Math.max(1, acked - KEYS + 1); first <= acked; first += READ_BATCH) {
             int end = Math.min(acked, first + READ_BATCH - 1);
             StringBuilder requests = new StringBuilder();
             for (int n = first; n <= end; n++) {
-                requests.append("GET w:").append(n).append("\r\n");
+                requests.append("GET w:").append(key(n)).append("\r\n");
             }
             out.write(requests.toString().getBytes(StandardCharsets.US_ASCII));
             for (int n = first; n <= end; n++) {

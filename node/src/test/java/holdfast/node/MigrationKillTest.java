@@ -1,9 +1,10 @@
 package holdfast.node;
 
+import static holdfast.node.MigratingPair.await;
+
 import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.node.api.ApiClient;
-import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.DomainStatus.State;
@@ -23,7 +24,6 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
-import java.util.function.BooleanSupplier;
 import java.util.stream.Stream;
 
 /** Daemons and QEMUs that die by SIGKILL while a domain moves. */
@@ -262,26 +262,6 @@ class MigrationKillTest {
             return blocks >> 11;
         } catch (Exception e) {
             throw new AssertionError(e);
-        }
-    }
-
-    private static void await(String what, BooleanSupplier condition) throws InterruptedException {
-        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
-        while (true) {
-            try {
-                if (condition.getAsBoolean()) {
-                    return;
-                }
-            } catch (ApiException e) {
-                // A daemon that is being started does not answer yet.
-                if (System.nanoTime() - until > 0) {
-                    throw e;
-                }
-            }
-            if (System.nanoTime() - until > 0) {
-                throw new AssertionError("not within 60 s: " + what);
-            }
-            Thread.sleep(20);
         }
     }
 }

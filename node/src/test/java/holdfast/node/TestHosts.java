@@ -40,6 +40,15 @@ final class TestHosts implements AutoCloseable {
     }
 
     Node start(String name, Node.Looks looks) {
+        return start(name, looks, Optional.of(directory.resolve(name + "-replicas")));
+    }
+
+    /** Where replicas lie as the description says. */
+    Node startWithoutReplicaDirectory(String name) {
+        return start(name, Node.Looks.BY_ITSELF, Optional.empty());
+    }
+
+    private Node start(String name, Node.Looks looks, Optional<Path> replicaDirectory) {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =
@@ -50,7 +59,7 @@ final class TestHosts implements AutoCloseable {
                                 0,
                                 state,
                                 ram,
-                                Optional.of(directory.resolve(name + "-replicas")),
+                                replicaDirectory,
                                 100,
                                 DEADLINE_MILLIS,
                                 looks,

@@ -40,7 +40,6 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
 
     private static final long FORCE_LIMIT_NANOS = TimeUnit.SECONDS.toNanos(60);
 
-    private final DiskFiles files;
     private final DiskSizes sizes;
     private final ImageOpening.Opened opened;
     private final Thread forcing;
@@ -61,8 +60,7 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
     private boolean closing;
     private boolean closed;
 
-    private ArrivingImages(DiskFiles files, DiskSizes sizes, ImageOpening.Opened opened) {
-        this.files = files;
+    private ArrivingImages(DiskSizes sizes, ImageOpening.Opened opened) {
         this.sizes = sizes;
         this.opened = opened;
         this.forcing =
@@ -86,9 +84,8 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
                         .map(i -> new JournalHeader.Disk(i.path().toString(), i.sizeBytes()))
                         .toList();
         ImageOpening.Opened opened = ImageOpening.openNoting(files, disks);
-        ArrivingImages arriving = new ArrivingImages(files, new DiskSizes(disks), opened);
+        ArrivingImages arriving = new ArrivingImages(new DiskSizes(disks), opened);
         try {
-            arriving.requireSizes(images);
             ImageOpening.forgetOlder(files, journals, disks);
             arriving.forcing.start();
             return arriving;
@@ -97,23 +94,6 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
             opened.images().forEach(ImageFile::close);
             arriving.removeMade();
             throw e;
-        }
-    }
-
-    /** A device state that was saved for one disk does not fit a larger one. */
-    private void requireSizes(List<ReplicaImages.Image> images) {
-        for (int i = 0; i < images.size(); i++) {
-            Path path = images.get(i).path();
-            try {
-                long bytes = opened.images().get(i).file().size();
-                if (bytes != images.get(i).sizeBytes()) {
-                    throw new DiskException(
-                            "image %s has %d bytes, the disk has %d; name one of the same size"
-                                    .formatted(path, bytes, images.get(i).sizeBytes()));
-                }
-            } catch (IOException e) {
-                throw files.failure("image", path, "asking for its size", e);
-            }
         }
     }
 

@@ -42,16 +42,19 @@ final class SystemFiles implements DiskFiles {
 
     @Override
     public OpenFile openImage(Path path) throws IOException {
-        if (isBlockDevice(path)) {
-            requireUnmounted(path);
-        }
-        FileChannel channel =
-                FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+        OptionalInt claim = isBlockDevice(path) ? OptionalInt.of(claim(path)) : OptionalInt.empty();
         try {
-            requireUnused(channel, path);
-            return new Channel(channel, path);
+            FileChannel channel =
+                    FileChannel.open(path, StandardOpenOption.READ, StandardOpenOption.WRITE);
+            try {
+                requireUnused(channel, path);
+                return new Channel(channel, path, claim);
+            } catch (IOException | RuntimeException e) {
+                channel.close();
+                throw e;
+            }
         } catch (IOException | RuntimeException e) {
-            channel.close();
+            claim.ifPresent(Syscalls::close);
             throw e;
         }
     }
@@ -60,10 +63,16 @@ final class SystemFiles implements DiskFiles {
         return ((int) Files.getAttribute(path, "unix:mode") & FILE_TYPE) == BLOCK_DEVICE;
     }
 
-    private static void requireUnmounted(Path path) {
+    /**
+     * The kernel gives a block device to one that asks so, whatever its device node is called and
+     * wherever it lies; a lock is one of the node. Mounts and volume managers ask so, too; QEMU
+     * does not, so that the standby can open it.
+     *
+     * @return a descriptor that holds the claim until it is closed
+     */
+    private static int claim(Path path) {
         try {
-            Syscalls.close(
-                    Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_EXCL | Syscalls.O_CLOEXEC));
+            return Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_EXCL | Syscalls.O_CLOEXEC);
         } catch (SystemCallException e) {
             if (e.errno() != Errno.EBUSY) {
                 throw new DiskException(
@@ -72,8 +81,8 @@ final class SystemFiles implements DiskFiles {
             throw new DiskException(
                     "image "
                             + path
-                            + " is mounted or part of another device; unmount it or name another"
-                            + " image",
+                            + " is mounted, part of another device (`lsblk` shows of which), or"
+                            + " in use by another session; end that, or name another image",
                     e);
         }
     }
@@ -167,14 +176,22 @@ final class SystemFiles implements DiskFiles {
         private final FileChannel channel;
         private final Path path;
 
-        /** Of its own, for what a channel cannot do; opened when that is first needed. */
-        private OptionalInt descriptor = OptionalInt.empty();
+        /**
+         * Of its own, for what a channel cannot do; opened when that is first needed, unless it is
+         * the claim on a block device.
+         */
+        private OptionalInt descriptor;
 
         private boolean holes = true;
 
-        Channel(FileChannel channel, Path path) {
+        Channel(FileChannel channel, Path path, OptionalInt claim) {
             this.channel = channel;
             this.path = path;
+            this.descriptor = claim;
+        }
+
+        Channel(FileChannel channel, Path path) {
+            this(channel, path, OptionalInt.empty());
         }
 
         @Override
@@ -210,10 +227,12 @@ final class SystemFiles implements DiskFiles {
                     Syscalls.punchHole(descriptor.getAsInt(), position, bytes);
                     return;
                 } catch (SystemCallException e) {
-                    if (e.errno() != Errno.EOPNOTSUPP) {
-                        throw new IOException(e.getMessage(), e);
+                    switch (e.errno()) {
+                        case Errno.EOPNOTSUPP -> holes = false;
+                        // A block device with sectors that this range is no multiple of.
+                        case Errno.EINVAL -> {}
+                        default -> throw new IOException(e.getMessage(), e);
                     }
-                    holes = false;
                 }
             }
             ByteBuffer zeroes = ByteBuffer.allocateDirect((int) Math.min(bytes, ZEROES_BYTES));

@@ -1,5 +1,6 @@
 package holdfast.qemu.launch;
 
+import holdfast.engine.HypervisorException;
 import holdfast.qemu.launch.DomainSpec.Disk;
 import holdfast.qemu.launch.DomainSpec.Format;
 
@@ -8,6 +9,7 @@ import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Optional;
+import java.util.OptionalLong;
 
 /**
  * What an image says of itself. Read without a lock: format and virtual size do not change while a
@@ -81,7 +83,12 @@ public sealed interface DiskImage {
         return sized(disk, Format.QCOW2, header.virtualBytes());
     }
 
-    private static DiskImage sized(Disk disk, Format format, long bytes) {
+    /** A disk that is smaller than the block device it lies on stays so. */
+    private static DiskImage sized(Disk disk, Format format, long imageBytes) {
+        long bytes =
+                isBlockDevice(disk.path()) && format == Format.RAW
+                        ? Math.min(imageBytes, disk.virtualBytes().orElse(imageBytes))
+                        : imageBytes;
         if (bytes < SECTOR_BYTES || bytes % SECTOR_BYTES != 0) {
             return new Unfit(
                     "path",
@@ -93,6 +100,38 @@ public sealed interface DiskImage {
                             + " bytes, and at least one; `truncate --size` makes a file longer");
         }
         return new Fit(disk.as(format, bytes));
+    }
+
+    /**
+     * Where a raw disk ends in an image that is larger, such as a block device: the guest must see
+     * no more of it than its disk. Empty where the image ends there by itself, or is not there. The
+     * image is not opened: closing it would give up the locks that this process has on it.
+     */
+    static OptionalLong limitBytes(Disk disk) {
+        if (disk.format() != Format.RAW || disk.virtualBytes().isEmpty()) {
+            return OptionalLong.empty();
+        }
+        long bytes = disk.virtualBytes().getAsLong();
+        try {
+            return Files.exists(disk.path()) && sizeBytes(disk.path()) > bytes
+                    ? OptionalLong.of(bytes)
+                    : OptionalLong.empty();
+        } catch (IOException e) {
+            throw new HypervisorException(
+                    "look at image", disk.path() + ": its size cannot be asked for: " + e, e);
+        }
+    }
+
+    private static long sizeBytes(Path path) throws IOException {
+        if (!isBlockDevice(path)) {
+            return Files.size(path);
+        }
+        // As glibc's gnu_dev_major and gnu_dev_minor take it apart.
+        long device = (long) Files.getAttribute(path, "unix:rdev");
+        long major = device >>> 8 & 0xfff | device >>> 32 & ~0xfffL;
+        long minor = device & 0xff | device >>> 12 & ~0xffL & 0xffffffffL;
+        Path size = Path.of("/sys/dev/block", major + ":" + minor, "size");
+        return Math.multiplyExact(Long.parseLong(Files.readString(size).strip()), SECTOR_BYTES);
     }
 
     /** QEMU has another driver for these than for files. */

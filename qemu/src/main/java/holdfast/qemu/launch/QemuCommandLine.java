@@ -12,6 +12,7 @@ import holdfast.qemu.launch.DomainSpec.UserNic;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 
 /** QEMU's arguments for a domain that can be protected and moved. */
 public final class QemuCommandLine {
@@ -42,7 +43,8 @@ public final class QemuCommandLine {
     public static List<String> of(
             DomainSpec spec, QemuFiles files, Accelerator accelerator, Start start) {
         if (spec.foreign().isPresent()) {
-            return StandbyCommandLine.of(spec.foreign().get(), files, accelerator, start);
+            return StandbyCommandLine.of(
+                    spec.foreign().get(), spec.disks(), files, accelerator, start);
         }
         QemuCommandLine line = new QemuCommandLine();
         line.machine(spec, files, accelerator);
@@ -129,10 +131,16 @@ public final class QemuCommandLine {
                                 index,
                                 value(disk.path()),
                                 readOnly));
+        OptionalLong limit = DiskImage.limitBytes(disk);
         add(
                 "-blockdev",
-                "driver=%s,node-name=%s,file=hf-disk%d-file%s"
-                        .formatted(driver(disk), diskNode(index), index, readOnly));
+                "driver=%s,node-name=%s,file=hf-disk%d-file%s%s"
+                        .formatted(
+                                driver(disk),
+                                diskNode(index),
+                                index,
+                                limit.isPresent() ? ",size=" + limit.getAsLong() : "",
+                                readOnly));
         add("-device", "virtio-blk-pci,drive=%s,id=hf-vblk%d".formatted(diskNode(index), index));
     }
 

@@ -19,7 +19,7 @@ import picocli.CommandLine.Option;
                     + " memory-backend-file,id=ram,size=256M,mem-path=/dev/shm/web,share=on \\",
             "    -machine q35,memory-backend=ram,suppress-vmdesc=on -nodefaults \\",
             "    -global migration.send-configuration=off \\",
-            "    -qmp unix:/run/web.qmp,server=on,wait=off ...",
+            "    -drive file=web.qcow2,if=virtio -qmp unix:/run/web.qmp,server=on,wait=off ...",
             "  holdfast attach --qmp /run/web.qmp --name web"
         })
 final class AttachCommand extends NodeCommand {

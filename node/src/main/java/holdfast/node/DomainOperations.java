@@ -16,6 +16,7 @@ import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.StoreException;
+import holdfast.qemu.disk.DiskNodes;
 import holdfast.qemu.domain.GuestNic;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.domain.QemuStandby;
@@ -117,7 +118,9 @@ final class DomainOperations {
         QemuDomain qemu;
         try {
             Files.createDirectories(scratch.files().directory());
-            qemu = QemuDomain.attach(monitor, scratch.deviceState());
+            qemu =
+                    QemuDomain.attach(
+                            monitor, scratch.deviceState(), DomainOperations::requireCopyable);
         } catch (IOException | HypervisorException e) {
             scratch.remove();
             throw e instanceof HypervisorException hypervisor
@@ -139,6 +142,11 @@ final class DomainOperations {
         }
     }
 
+    /** Refused before its guest has stood still even once. */
+    private static void requireCopyable(QemuDomain qemu) {
+        DiskNodes.found(qemu.qmp(), qemu.commandLine());
+    }
+
     /** What can be told of a machine somebody else put together. */
     private static DomainSpec described(String name, QemuDomain qemu) {
         long bytes = qemu.qemu().ramBytes();
@@ -158,6 +166,7 @@ final class DomainOperations {
                 .withVcpus(vcpus)
                 .withAccelerator(qemu.accelerator())
                 .withNics(nics)
+                .withDisks(DiskNodes.found(qemu.qmp(), line))
                 .withForeign(line);
     }
 

@@ -24,9 +24,9 @@ import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.session.MigrationSource;
 import holdfast.node.store.StoreException;
+import holdfast.qemu.disk.DiskNodes;
 import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.launch.DomainSpec;
-import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.Standing;
@@ -96,7 +96,8 @@ final class MigrationHost {
                                     body.place().files().directory(),
                                     QemuGuest.Output.UNHELD),
                             new GuestThrottle(body.operated()),
-                            (copies, stream) -> disks(body, probes, request, copies, stream),
+                            (copies, stream) ->
+                                    disks(view.spec(), body, probes, request, copies, stream),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
@@ -120,6 +121,7 @@ final class MigrationHost {
     }
 
     private static Optional<MigrationSource.Disks> disks(
+            DomainSpec spec,
             HostedDomain.Body body,
             StorageProbes probes,
             MigrateRequest request,
@@ -146,7 +148,9 @@ final class MigrationHost {
                                                 copy ->
                                                         new MirroredDisks.Source(
                                                                 copy.disk(),
-                                                                QemuCommandLine.diskNode(
+                                                                DiskNodes.of(
+                                                                        body.qemu().qmp(),
+                                                                        spec,
                                                                         copy.disk()),
                                                                 copy.bytes()))
                                         .toList(),

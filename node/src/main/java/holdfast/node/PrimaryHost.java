@@ -19,8 +19,9 @@ import holdfast.node.session.RemusPrimary;
 import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.disk.DiskNodes;
 import holdfast.qemu.launch.DomainSpec;
-import holdfast.qemu.launch.QemuCommandLine;
+import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.Bytes;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
@@ -222,10 +223,7 @@ final class PrimaryHost {
         List<MirroredDisks.Source> sources = new ArrayList<>();
         for (int i = 0; i < spec.disks().size(); i++) {
             if (spec.disks().get(i).access() == DomainSpec.Access.READ_WRITE) {
-                String node = QemuCommandLine.diskNode(i);
-                sources.add(
-                        new MirroredDisks.Source(
-                                i, node, DiskMirror.sizeBytes(body.qemu().qmp(), node)));
+                sources.add(source(spec, body, i));
             }
         }
         if (sources.size() > LinkMessage.DISKS_MAX) {
@@ -239,6 +237,17 @@ final class PrimaryHost {
                             + " are replicated");
         }
         return sources;
+    }
+
+    private static MirroredDisks.Source source(DomainSpec spec, HostedDomain.Body body, int index) {
+        QmpClient qmp = body.qemu().qmp();
+        try {
+            String node = DiskNodes.of(qmp, spec, index);
+            return new MirroredDisks.Source(index, node, DiskMirror.sizeBytes(qmp, node));
+        } catch (HypervisorException e) {
+            throw new ApiException(
+                    ApiException.Kind.MISSING, "not protected: " + e.getMessage(), e);
+        }
     }
 
     /** Devices may have been plugged since a command line was read: the standby is compared. */

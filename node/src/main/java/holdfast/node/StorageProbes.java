@@ -3,9 +3,9 @@ package holdfast.node;
 import holdfast.engine.HypervisorException;
 import holdfast.node.link.BeginCookie;
 import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.disk.DiskNodes;
 import holdfast.qemu.launch.DiskImage;
 import holdfast.qemu.launch.DomainSpec;
-import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.qemu.qmp.QmpClient;
 
 import org.slf4j.Logger;
@@ -42,7 +42,7 @@ final class StorageProbes implements AutoCloseable {
         try {
             for (int i = 0; i < spec.disks().size(); i++) {
                 if (spec.disks().get(i).access() == DomainSpec.Access.READ_WRITE) {
-                    probes.add(i, spec.disks().get(i).path(), qmp, migration);
+                    probes.add(i, spec, qmp, migration);
                 }
             }
             return probes;
@@ -61,8 +61,10 @@ final class StorageProbes implements AutoCloseable {
         }
     }
 
-    private void add(int index, Path image, QmpClient qmp, UUID migration) throws IOException {
-        Path real = image.toRealPath();
+    private void add(int index, DomainSpec spec, QmpClient qmp, UUID migration) throws IOException {
+        // First: it also says whether the disk can be moved at all.
+        String node = DiskNodes.of(qmp, spec, index);
+        Path real = spec.disks().get(index).path().toRealPath();
         String probe = "";
         if (!DiskImage.isBlockDevice(real)) {
             Path file = real.resolveSibling(".holdfast-" + migration);
@@ -74,7 +76,6 @@ final class StorageProbes implements AutoCloseable {
             }
             probe = file.getFileName().toString();
         }
-        String node = QemuCommandLine.diskNode(index);
         disks.add(
                 new BeginCookie.Disk(
                         index,

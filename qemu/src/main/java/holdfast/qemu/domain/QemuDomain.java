@@ -21,6 +21,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * A running QEMU. One thread drives it; {@link #qmp()} may be shared. Closing it leaves QEMU
@@ -69,10 +70,21 @@ public final class QemuDomain implements Domain, AutoCloseable {
      * @throws HypervisorException if it cannot be protected, with the options to start it with
      */
     public static QemuDomain attach(Path monitor, Path stateDirectory) {
+        return attach(monitor, stateDirectory, _ -> {});
+    }
+
+    /**
+     * As {@link #attach(Path, Path)}.
+     *
+     * @param requirement what else it must be, looked at before its guest is touched
+     */
+    public static QemuDomain attach(
+            Path monitor, Path stateDirectory, Consumer<QemuDomain> requirement) {
         QmpClient qmp = QmpClient.connect(monitor, CONNECT_LIMIT);
         QemuDomain domain = null;
         try {
             domain = adopt(qmp, OpenFiles.listenerOf(monitor), stateDirectory, Optional.empty());
+            requirement.accept(domain);
             domain.saveOnce();
             return domain;
         } catch (RuntimeException e) {
@@ -212,7 +224,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
      */
     public ForeignCommandLine commandLine() {
         ForeignCommandLine line = ForeignCommandLine.of(found.process(), found.ramId(), devices());
-        StandbyCommandLine.check(line);
+        StandbyCommandLine.images(line);
         return line;
     }
 

@@ -25,7 +25,8 @@ import java.util.regex.Pattern;
  * @param serial the file that receives the first serial port's output
  * @param extra further arguments, passed as they are, after all others
  * @param foreign how somebody else started it: then this alone says what a copy is started from,
- *     and of the rest name, UUID, memory, vCPUs, accelerator and NICs describe it
+ *     with {@code disks}, in its order, in place of those that the guest may write. Of the rest
+ *     name, UUID, memory, vCPUs, accelerator and NICs describe it
  * @param remusBackup the node that is to protect it from its creation on, as a person wrote it
  */
 public record DomainSpec(
@@ -94,7 +95,7 @@ public record DomainSpec(
 
     /**
      * A virtio disk; its block node is {@code hf-diskN} and its device {@code hf-vblkN}, counted
-     * from 0.
+     * from 0. With a foreign command line, whatever that makes of it.
      *
      * @param virtualBytes what the guest sees, a multiple of {@value DiskImage#SECTOR_BYTES}; empty
      *     until the image was looked at

@@ -1,6 +1,9 @@
 package holdfast.qemu.launch;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.DomainSpec.Access;
+import holdfast.qemu.launch.DomainSpec.Disk;
+import holdfast.qemu.launch.DomainSpec.Format;
 import holdfast.qemu.launch.QemuCommandLine.Start;
 
 import java.nio.file.Path;
@@ -9,17 +12,19 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Makes the arguments of a second copy of a machine from those of the first. What the guest can see
  * stays word by word; what belongs to a host is replaced: memory file, monitors, screens, consoles,
- * scripts, how the process runs. What this does not know, or knows to be impossible, is refused.
+ * scripts, images of disks that the guest may write, how the process runs. What this does not know,
+ * or knows to be impossible, is refused.
  */
 public final class StandbyCommandLine {
-    private static final String STEP = "attach";
-
     /** What the guest sees, with an argument. */
     private static final Set<String> KEPT =
             Set.of(
@@ -36,7 +41,6 @@ public final class StandbyCommandLine {
                     "dtb",
                     "bios",
                     "global",
-                    "set",
                     "rtc",
                     "icount",
                     "fw_cfg",
@@ -106,6 +110,14 @@ public final class StandbyCommandLine {
                     "enable-sync-profile",
                     "async-teardown");
 
+    private static final String NO_GRAPHIC = "nographic";
+
+    /** All that take no argument. */
+    private static final Set<String> SWITCHES =
+            Stream.of(KEPT_SWITCHES, DROPPED_SWITCHES, Set.of(NO_GRAPHIC))
+                    .flatMap(Set::stream)
+                    .collect(Collectors.toUnmodifiableSet());
+
     private static final Map<String, String> REFUSED =
             Map.ofEntries(
                     Map.entry("add-fd", "a passed descriptor cannot be passed on; name the file"),
@@ -113,18 +125,16 @@ public final class StandbyCommandLine {
                     Map.entry("fsdev", "a directory of the host is not replicated"),
                     Map.entry("virtfs", "a directory of the host is not replicated"),
                     Map.entry("tpmdev", "a TPM's state is not replicated"),
-                    Map.entry("snapshot", "disks must be read-only: use readonly=on"),
+                    Map.entry(
+                            "snapshot",
+                            "what the guest writes is thrown away: start it without -snapshot"),
                     Map.entry("audio", "use -audiodev and -device"),
                     Map.entry("readconfig", "put what the file says on the command line"),
                     Map.entry("net", "use -nic or -netdev: frames in a hub pass by the filters"),
                     Map.entry("mem-path", "use -object memory-backend-file,...,share=on"),
-                    Map.entry("hda", "disks must be read-only: use -drive ...,readonly=on"),
-                    Map.entry("hdb", "disks must be read-only: use -drive ...,readonly=on"),
-                    Map.entry("hdc", "disks must be read-only: use -drive ...,readonly=on"),
-                    Map.entry("hdd", "disks must be read-only: use -drive ...,readonly=on"),
-                    Map.entry("fda", "disks must be read-only: use -drive ...,readonly=on"),
-                    Map.entry("fdb", "disks must be read-only: use -drive ...,readonly=on"),
-                    Map.entry("sd", "disks must be read-only: use -drive ...,readonly=on"),
+                    Map.entry("fda", "a floppy is not replicated: use -drive if=virtio"),
+                    Map.entry("fdb", "a floppy is not replicated: use -drive if=virtio"),
+                    Map.entry("sd", "an SD card is not replicated: use -drive if=virtio"),
                     Map.entry("pflash", "use -drive if=pflash,...,readonly=on"));
 
     private static final Set<String> OBJECTS =
@@ -155,6 +165,8 @@ public final class StandbyCommandLine {
 
     private final ForeignCommandLine line;
     private final Path ram;
+    private final List<ForeignOption> options;
+    private final ForeignDisks disks;
     private final List<String> arguments = new ArrayList<>();
     private final List<String> accelerators = new ArrayList<>();
     private boolean hasRam;
@@ -164,18 +176,26 @@ public final class StandbyCommandLine {
     private StandbyCommandLine(ForeignCommandLine line, Path ram) {
         this.line = line;
         this.ram = ram;
+        this.options = options(line);
+        this.disks = ForeignDisks.of(options, line.directory());
     }
 
     /**
      * The arguments, without the binary.
      *
+     * @param here the disks that the guest may write, as they are on this host, in the order of
+     *     {@link #images}
      * @param accelerator KVM or TCG
      * @throws HypervisorException naming the argument that cannot be had a second time
      */
     public static List<String> of(
-            ForeignCommandLine line, QemuFiles files, Accelerator accelerator, Start start) {
+            ForeignCommandLine line,
+            List<Disk> here,
+            QemuFiles files,
+            Accelerator accelerator,
+            Start start) {
         StandbyCommandLine copy = new StandbyCommandLine(line, files.ram());
-        copy.derive();
+        copy.derive(here);
         copy.accelerate(accelerator);
         copy.add("-display", "none");
         copy.add("-monitor", "none");
@@ -184,43 +204,65 @@ public final class StandbyCommandLine {
         return List.copyOf(copy.arguments);
     }
 
-    /** As {@link #of}, only to see whether it can be done. */
-    public static void check(ForeignCommandLine line) {
-        new StandbyCommandLine(line, Path.of("/replica")).derive();
+    /**
+     * The images of the disks that the guest may write, in order; and, like {@link #of}, whether a
+     * copy can be had at all.
+     */
+    public static List<Path> images(ForeignCommandLine line) {
+        StandbyCommandLine copy = new StandbyCommandLine(line, Path.of("/replica"));
+        List<Path> images = copy.disks.images();
+        copy.derive(
+                images.stream()
+                        .map(path -> new Disk(path, Format.RAW, Access.READ_WRITE))
+                        .toList());
+        return images;
     }
 
     /** The interface of every tap that has a name, by the netdev's id. */
     public static Map<String, String> taps(ForeignCommandLine line) {
         Map<String, String> taps = new HashMap<>();
-        for (int i = 0; i + 1 < line.arguments().size(); i++) {
-            if (name(line.arguments().get(i)).equals("netdev")) {
-                QemuOptions options = parse("netdev", line.arguments().get(i + 1), "type");
-                options.get("ifname")
-                        .filter(_ -> options.get("type").filter("tap"::equals).isPresent())
-                        .ifPresent(tap -> taps.put(options.get("id").orElse(""), tap));
+        for (ForeignOption option : options(line)) {
+            if (option.name().equals("netdev")) {
+                QemuOptions netdev = option.parsed("type");
+                netdev.get("ifname")
+                        .filter(_ -> netdev.get("type").filter("tap"::equals).isPresent())
+                        .ifPresent(tap -> taps.put(netdev.get("id").orElse(""), tap));
             }
         }
         return taps;
     }
 
-    private void derive() {
+    private static List<ForeignOption> options(ForeignCommandLine line) {
+        List<ForeignOption> options = new ArrayList<>();
         List<String> words = line.arguments();
         for (int i = 0; i < words.size(); i++) {
             String word = words.get(i);
             String name = name(word);
             if (name.isEmpty()) {
-                throw refused(word, "disks must be read-only: use -drive ...,readonly=on");
+                options.add(new ForeignOption("hda", word));
+            } else if (SWITCHES.contains(name)) {
+                options.add(new ForeignOption(name, ""));
+            } else if (REFUSED.containsKey(name)) {
+                throw ForeignOption.refused(word, REFUSED.get(name));
+            } else if (i + 1 == words.size()) {
+                throw ForeignOption.refused(word, "it is not known here, or its value is missing");
+            } else {
+                options.add(new ForeignOption(name, words.get(++i)));
             }
-            if (zeroArguments(name)) {
-                continue;
+        }
+        return options;
+    }
+
+    private void derive(List<Disk> here) {
+        for (int i = 0; i < options.size(); i++) {
+            Optional<List<String>> ofDisk = disks.words(i, here);
+            if (ofDisk.isPresent()) {
+                arguments.addAll(ofDisk.get());
+            } else if (SWITCHES.contains(options.get(i).name())) {
+                zeroArguments(options.get(i).name());
+            } else {
+                oneArgument(options.get(i));
             }
-            if (REFUSED.containsKey(name)) {
-                throw refused(word, REFUSED.get(name));
-            }
-            if (i + 1 == words.size()) {
-                throw refused(word, "it is not known here, or its value is missing");
-            }
-            oneArgument(name, words.get(++i));
         }
         if (!hasRam) {
             throw refused(
@@ -239,30 +281,30 @@ public final class StandbyCommandLine {
                 : word.startsWith("-") ? word.substring(1) : "";
     }
 
-    private boolean zeroArguments(String name) {
+    private void zeroArguments(String name) {
         if (KEPT_SWITCHES.contains(name)) {
             hasDefaults &= !name.equals("nodefaults");
             add("-" + name);
-            return true;
-        }
-        if (name.equals("nographic")) {
+        } else if (name.equals(NO_GRAPHIC)) {
             // What it says beside "no screen": the firmware talks on the serial port.
             add("-machine", "graphics=off");
-            return true;
         }
-        return DROPPED_SWITCHES.contains(name);
     }
 
-    private void oneArgument(String name, String value) {
+    private void oneArgument(ForeignOption option) {
+        String name = option.name();
+        String value = option.value();
         switch (name) {
             case "machine", "M" -> machine(value);
             case "accel" -> accelerators.add(value);
             case "object" -> object(value);
-            case "device" -> device(value);
+            case "device" -> device(option);
             case "netdev", "nic" -> network(name, value);
-            case "drive" -> drive(value);
-            case "blockdev" -> blockdev(value);
+            // Read-only ones, which are on every host.
+            case "drive" -> add("-drive", value);
+            case "blockdev" -> blockdev(option);
             case "cdrom" -> add("-drive", "media=cdrom,readonly=on,index=2,file=" + escaped(value));
+            case "set" -> set(option);
             case "chardev" -> characters(value);
             case "serial", "parallel", "debugcon" -> add("-" + name, port(value));
             case "audiodev" ->
@@ -276,6 +318,13 @@ public final class StandbyCommandLine {
                 }
             }
         }
+    }
+
+    private void set(ForeignOption option) {
+        if (option.value().startsWith("drive.")) {
+            throw option.refused("write it into the -drive");
+        }
+        add("-set", option.value());
     }
 
     private void machine(String value) {
@@ -329,16 +378,31 @@ public final class StandbyCommandLine {
         }
     }
 
-    private void device(String value) {
-        QemuOptions options = parse("device", value, "driver");
-        String driver = options.get("driver").orElse("");
+    private void device(ForeignOption option) {
+        QemuOptions device = option.parsed("driver");
+        String driver = device.get("driver").orElse("");
         if (DEVICES_REFUSED.matcher(driver.toLowerCase(Locale.ROOT)).matches()) {
-            throw refused("-device " + value, "its state is not in what QEMU saves of a device");
+            throw option.refused("its state is not in what QEMU saves of a device");
         }
-        if (options.isOn("mq")) {
-            throw refused("-device " + value, "use mq=off: a filter sees the first queue alone");
+        if (device.isOn("mq")) {
+            throw option.refused("use mq=off: a filter sees the first queue alone");
         }
-        add("-device", value);
+        if (!disks.images().isEmpty()) {
+            requireReplicable(option, device);
+        }
+        add("-device", option.value());
+    }
+
+    private static void requireReplicable(ForeignOption option, QemuOptions device) {
+        if (device.isOn("share-rw")) {
+            throw option.refused(
+                    "what others write to a shared disk is not replicated: use share-rw=off");
+        }
+        if (device.entries().stream().anyMatch(e -> e.key().startsWith("iothread"))) {
+            throw option.refused(
+                    "disks that the guest may write are replicated from QEMU's main thread alone:"
+                            + " start it without iothread=");
+        }
     }
 
     private void network(String name, String value) {
@@ -396,67 +460,10 @@ public final class StandbyCommandLine {
         }
     }
 
-    private void drive(String value) {
-        QemuOptions options = parse("drive", value, "file");
-        boolean empty = !options.has("file") && !options.has("filename");
-        boolean readOnly =
-                options.isOn("readonly")
-                        || options.isOn("read-only")
-                        || options.get("media").filter("cdrom"::equals).isPresent();
-        if (!empty && !readOnly) {
-            throw refused("-drive " + value, "disks are not replicated: use readonly=on");
-        }
-        requireCached("-drive " + value, options);
-        add("-drive", value);
-    }
-
-    private void blockdev(String value) {
-        QemuOptions options = parse("blockdev", value, "driver");
-        String driver = options.get("driver").orElse("");
-        if (!driver.startsWith("null-")
-                && !options.isOn("read-only")
-                && !options.isOn("auto-read-only")) {
-            throw refused("-blockdev " + value, "disks are not replicated: use read-only=on");
-        }
-        if (options.isOn("auto-read-only") && !options.isOn("read-only") && !isChild(options)) {
-            throw refused("-blockdev " + value, "disks are not replicated: use read-only=on");
-        }
-        requireCached("-blockdev " + value, options);
-        add("-blockdev", value);
-    }
-
-    /** Whether another, which must be read-only itself, is the one that uses this node. */
-    private boolean isChild(QemuOptions node) {
-        String wanted = node.get("node-name").orElse("");
-        List<String> words = line.arguments();
-        for (int i = 0; i + 1 < words.size(); i++) {
-            if (name(words.get(i)).equals("device")
-                    && parse("device", words.get(i + 1), "driver")
-                            .get("drive")
-                            .filter(wanted::equals)
-                            .isPresent()) {
-                return false;
-            }
-        }
-        return true;
-    }
-
-    private static void requireCached(String argument, QemuOptions options) {
-        boolean direct =
-                options.entries().stream()
-                        .anyMatch(
-                                entry ->
-                                        entry.key().endsWith("cache.direct")
-                                                && !entry.value().equals("off"));
-        if (direct
-                || options.get("cache")
-                        .filter(Set.of("none", "directsync")::contains)
-                        .isPresent()) {
-            throw refused(
-                    argument,
-                    "direct I/O writes to guest memory where no tracker sees it: use"
-                            + " cache=writeback or cache.direct=off");
-        }
+    /** Read-only itself, or below one that is. */
+    private void blockdev(ForeignOption option) {
+        ForeignDisks.requireCached(option, option.parsed("driver"));
+        add("-blockdev", option.value());
     }
 
     /** Its reader is on the other host; the guest's port stays. */
@@ -483,21 +490,11 @@ public final class StandbyCommandLine {
     }
 
     private static QemuOptions parse(String name, String value, String implied) {
-        try {
-            return QemuOptions.parse(value, implied);
-        } catch (IllegalArgumentException e) {
-            throw refused("-" + name + " " + value, e.getMessage());
-        }
+        return new ForeignOption(name, value).parsed(implied);
     }
 
     private static HypervisorException refused(String argument, String advice) {
-        return new HypervisorException(
-                STEP,
-                "it was started with "
-                        + argument
-                        + ", of which no equal standby can be"
-                        + " started: "
-                        + advice);
+        return ForeignOption.refused(argument, advice);
     }
 
     private void add(String... words) {

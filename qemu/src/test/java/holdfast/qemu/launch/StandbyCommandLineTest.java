@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.DomainSpec.Access;
+import holdfast.qemu.launch.DomainSpec.Disk;
+import holdfast.qemu.launch.DomainSpec.Format;
 import holdfast.qemu.launch.QemuCommandLine.Start;
 
 import org.junit.jupiter.api.Test;
@@ -23,6 +26,7 @@ class StandbyCommandLineTest {
             "-object memory-backend-file,id=m,size=64M,mem-path=/dev/shm/x,share=on";
     private static final String COPIED_RAM =
             "-object qom-type=memory-backend-file,id=m,size=64M,mem-path=/dev/shm/w,,r,share=on";
+    private static final Path REPLICA = Path.of("/r,1");
     private static final String ENDS =
             "-display none -monitor none -qmp unix:/run/w/qmp.sock,server=on,wait=off"
                     + " -qmp unix:/run/w/qmp-oob.sock,server=on,wait=off"
@@ -107,13 +111,38 @@ class StandbyCommandLineTest {
     @CsvSource(
             delimiter = '|',
             value = {
-                "/disk.img|/disk.img|readonly=on",
-                "-hda /disk.img|-hda|readonly=on",
-                "-drive file=/d,if=virtio|-drive file=/d|readonly=on",
+                "nbd:h:1|-hda nbd:h:1|file or a block device",
+                "-fda /d|-fda|floppy",
+                "-drive file=/d,if=pflash|if=pflash|flash memory",
+                "-drive file=/d,if=sd|if=sd|if=virtio",
+                "-drive file=/d,snapshot=on|snapshot=on|thrown away",
+                "-drive file=/d,copy-on-read=on|copy-on-read=on|copy-on-read",
+                "-drive file=/d,format=vmdk|format=vmdk|raw or qcow2",
+                "-drive file=rbd:pool/d|rbd:pool/d|file or a block device",
+                "-drive file.driver=nbd,file.filename=/d|file.driver=nbd|block device",
+                "-drive driver=raw,if=none,file.path=/d|file.path=/d|file=PATH",
+                "-drive file=/d,offset=512|offset=512|offset= is not known",
+                "-drive file=/d -device virtio-blk-pci,drive=d,share-rw=on|share-rw=on|shared disk",
+                "-drive file=/d -device virtio-blk-pci,iothread=i|iothread=i|without iothread=",
+                "-drive file=/d -device"
+                    + " {\"driver\":\"virtio-blk-pci\",\"iothread-vq-mapping\":[{\"iothread\":\"i\"}]}|iothread|without"
+                    + " iothread=",
+                "-set drive.d.readonly=off|-set drive.d|into the -drive",
                 "-drive file=/d,readonly=on,cache=none|cache=none|direct I/O",
                 "-blockdev driver=file,node-name=d,filename=/d|-blockdev|read-only=on",
-                "-blockdev driver=file,node-name=d,filename=/d,auto-read-only=on"
-                        + " -device virtio-blk-pci,drive=d|-blockdev|read-only=on",
+                "-blockdev driver=nbd,node-name=d -device virtio-blk-pci,drive=d|driver=nbd|qcow2",
+                "-blockdev driver=file,node-name=d,filename=/d,pr-manager=p"
+                        + " -device virtio-blk-pci,drive=d|pr-manager|pr-manager= is not known",
+                "-blockdev driver=file,node-name=f,filename=/d"
+                        + " -blockdev driver=throttle,node-name=d,file=f"
+                        + " -device virtio-blk-pci,drive=d|driver=throttle|raw or qcow2",
+                "-blockdev driver=file,node-name=f,filename=/d"
+                        + " -blockdev driver=raw,node-name=d,file=f,offset=512"
+                        + " -device virtio-blk-pci,drive=d|offset=512|offset= is not known",
+                "-blockdev driver=file,node-name=f,filename=/d"
+                        + " -blockdev driver=raw,node-name=d,file=f"
+                        + " -blockdev driver=raw,node-name=e,file=f"
+                        + " -device virtio-blk-pci,drive=d|node-name=f|nodes of its own",
                 "-blockdev {\"driver\":\"file\",\"read-only\":true,\"cache\":{\"direct\":true}}"
                         + "|-blockdev|direct I/O",
                 "-netdev tap,id=n,fd=27|fd=27|ifname=TAP",
@@ -131,14 +160,14 @@ class StandbyCommandLineTest {
                 "-object filter-dump,id=f,netdev=n|filter-dump|not known",
                 "-object {oops|-object {oops|JSON",
                 "-add-fd fd=3,set=1|-add-fd|descriptor",
-                "-snapshot|-snapshot|readonly=on",
+                "-snapshot|-snapshot|thrown away",
                 "-machine q35,memory-encryption=sev0|memory-encryption|encrypted",
                 "-mystery 7|-mystery|not known",
                 "-append|-append|missing",
             })
     void what_cannot_be_had_twice_is_refused_by_its_name(
             String argument, String named, String advice) {
-        assertThatThrownBy(() -> copy("-nodefaults", RAM, argument))
+        assertThatThrownBy(() -> StandbyCommandLine.images(line("-nodefaults", RAM, argument)))
                 .isInstanceOf(HypervisorException.class)
                 .hasMessageContaining(named)
                 .hasMessageContaining(advice);
@@ -178,9 +207,102 @@ class StandbyCommandLineTest {
                 .hasMessageContaining("has a device that the domain has not: x");
     }
 
+    /** A disk that the guest may write, where its image is raw and elsewhere. */
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "/d|-drive file=/r,,1,index=0,media=disk,format=raw,file.locking=on",
+                "-hdc /d|-drive file=/r,,1,index=2,media=disk,format=raw,file.locking=on",
+                "-drive file=/d|-drive file=/r,,1,format=raw,file.locking=on",
+                "-drive id=d,if=none,driver=qcow2,file=/d,l2-cache-size=1M,throttling.iops-total=9"
+                        + "|-drive id=d,if=none,file=/r,,1,throttling.iops-total=9,format=raw,"
+                        + "file.locking=on",
+                "-drive"
+                    + " if=virtio,format=raw,file.driver=file,file.filename=/d,file.locking=off,size=1M|-drive"
+                    + " if=virtio,format=raw,file.locking=on,file=/r,,1",
+                "-blockdev driver=file,node-name=d,filename=/d,aio=io_uring"
+                        + " -device virtio-blk-pci,drive=d"
+                        + "|-blockdev driver=raw,node-name=d,file.aio=io_uring,file.driver=file,"
+                        + "file.filename=/r,,1,file.locking=on -device virtio-blk-pci,drive=d",
+                "-blockdev"
+                        + " {\"driver\":\"qcow2\",\"node-name\":\"d\",\"discard\":\"unmap\","
+                        + "\"file\":{\"driver\":\"file\",\"filename\":\"/d\"}}"
+                        + " -device {\"driver\":\"virtio-blk-pci\",\"drive\":\"d\"}"
+                        + "|-blockdev driver=raw,node-name=d,discard=unmap,file.driver=file,"
+                        + "file.filename=/r,,1,file.locking=on"
+                        + " -device {\"driver\":\"virtio-blk-pci\",\"drive\":\"d\"}",
+                "-blockdev driver=file,node-name=bf,filename=/base,auto-read-only=on"
+                        + " -blockdev driver=raw,node-name=b,file=bf,read-only=on"
+                        + " -blockdev driver=file,node-name=f,filename=/d,auto-read-only=on"
+                        + " -blockdev driver=qcow2,node-name=d,file=f,backing=b,read-only=off"
+                        + " -device virtio-blk-pci,drive=d"
+                        + "|-blockdev driver=raw,node-name=d,file.driver=file,"
+                        + "file.filename=/r,,1,file.locking=on -device virtio-blk-pci,drive=d",
+            })
+    void a_disk_that_the_guest_may_write_is_its_replica_on_the_copy(
+            String argument, String expected) {
+        assertThat(
+                        with(
+                                List.of(new Disk(REPLICA, Format.RAW, Access.READ_WRITE)),
+                                "-nodefaults",
+                                RAM,
+                                argument))
+                .isEqualTo("-nodefaults " + COPIED_RAM + " " + expected + " -accel tcg " + ENDS);
+        assertThat(StandbyCommandLine.images(line("-nodefaults", RAM, argument)))
+                .containsExactly(Path.of("/d"));
+    }
+
+    @Test
+    void an_image_that_both_hosts_share_stays_what_it_is() {
+        String chain =
+                "-blockdev driver=file,node-name=bf,filename=/base,auto-read-only=on"
+                        + " -blockdev driver=raw,node-name=b,file=bf,read-only=on"
+                        + " -blockdev driver=file,node-name=f,filename=%s,auto-read-only=on%s"
+                        + " -blockdev driver=qcow2,node-name=d,file=f,backing=b,read-only=off"
+                        + " -device virtio-blk-pci,drive=d";
+        assertThat(
+                        with(
+                                List.of(new Disk(REPLICA, Format.QCOW2, Access.READ_WRITE)),
+                                "-nodefaults",
+                                RAM,
+                                chain.formatted("/d", "")))
+                .isEqualTo(
+                        "-nodefaults "
+                                + COPIED_RAM
+                                + " "
+                                + chain.formatted("/r,,1", ",locking=on")
+                                + " -accel tcg "
+                                + ENDS);
+    }
+
+    @Test
+    void disks_are_numbered_in_the_order_of_the_command_line_and_relative_to_its_directory() {
+        ForeignCommandLine line =
+                line(
+                        "-nodefaults",
+                        RAM,
+                        "-blockdev driver=file,node-name=f,filename=sub/../b.img",
+                        "-blockdev driver=null-co,node-name=n -device virtio-blk-pci,drive=n",
+                        "-drive file=a.img,if=none,id=x -drive file=/iso,media=cdrom",
+                        "-blockdev driver=raw,node-name=d,file=f -device virtio-blk-pci,drive=d");
+        assertThat(StandbyCommandLine.images(line))
+                .containsExactly(Path.of("/a.img"), Path.of("/b.img"));
+        assertThatThrownBy(
+                        () ->
+                                StandbyCommandLine.of(
+                                        line, List.of(), FILES, Accelerator.TCG, Start.PAUSED))
+                .hasMessageContaining("its description has 0 disks, its command line 2");
+    }
+
     private static String copy(String... words) {
+        return with(List.of(), words);
+    }
+
+    private static String with(List<Disk> disks, String... words) {
         return String.join(
-                " ", StandbyCommandLine.of(line(words), FILES, Accelerator.TCG, Start.PAUSED));
+                " ",
+                StandbyCommandLine.of(line(words), disks, FILES, Accelerator.TCG, Start.PAUSED));
     }
 
     private static ForeignCommandLine line(String... words) {

@@ -111,11 +111,7 @@ final class ArrivalHost implements MigrationAccepter {
         try {
             // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
             registry.ledger().commit(registry.ledger().stage(entry));
-            registry.remember(domain, "");
-            // Before there is anything: a daemon that dies from here on leaves nothing behind.
-            registry.store()
-                    .putRuntime(
-                            spec.name(), ArrivingDomain.runtime(entry, place, Optional.empty()));
+            registry.rememberAhead(domain, place);
             // There was room a moment ago; it is reserved while QEMU starts and pages come in.
             memory = MappedMemory.createUnreserved(place.files().ram(), spec.memoryBytes());
             images = images(storage, memory);

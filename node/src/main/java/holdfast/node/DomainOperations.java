@@ -87,6 +87,7 @@ final class DomainOperations {
         HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
         DomainPlace place = registry.freshPlace(spec.name());
         try {
+            registry.rememberAhead(domain, place);
             place.makeTaps(spec);
             QemuProcess process =
                     QemuProcess.start(
@@ -382,6 +383,7 @@ final class DomainOperations {
             HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
             DomainPlace place = registry.freshPlace(spec.name());
             try {
+                registry.rememberAhead(domain, place);
                 place.makeTaps(spec);
                 QemuStandby standby = StandbyStart.start(spec, place);
                 try {

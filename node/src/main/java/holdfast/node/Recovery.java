@@ -98,18 +98,13 @@ final class Recovery {
             return;
         }
         if (!process.alive()) {
-            place.remove();
+            remove(runtime, place);
             registry.store().remove(stored.name());
             HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.ENDED);
             domain.replace(
                     view ->
                             view.with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
-                                    .telling(
-                                            hostRestarted
-                                                    ? "it ended with its host, which was started"
-                                                            + " anew"
-                                                    : "its process ended while the daemon was"
-                                                            + " away"));
+                                    .telling(ended(runtime, hostRestarted)));
             registry.add(domain);
             return;
         }
@@ -119,6 +114,24 @@ final class Recovery {
             case MOVING -> meetMoving(stored, runtime, place);
             case SECONDARY, ARRIVING -> throw new IllegalStateException("handled above");
         }
+    }
+
+    private static String ended(DomainRuntime runtime, boolean hostRestarted) {
+        if (runtime.pid() == 0) {
+            return "the daemon died while it was being started, and what there was of it was"
+                    + " ended; start it again";
+        }
+        return hostRestarted
+                ? "it ended with its host, which was started anew"
+                : "its process ended while the daemon was away";
+    }
+
+    /** One that was being started when the daemon died has its number in its own files only. */
+    private static void remove(DomainRuntime runtime, DomainPlace place) {
+        if (runtime.pid() == 0) {
+            QemuProcess.endAll(place.files(), KILL_LIMIT);
+        }
+        place.remove();
     }
 
     /**
@@ -196,9 +209,7 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
-        // One that was being started when the daemon died has its number in its own files only.
-        QemuProcess.find(place.files()).ifPresent(started -> started.kill(KILL_LIMIT));
-        place.remove();
+        remove(runtime, place);
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.
         if (!(tookOver && gone)) {
@@ -252,7 +263,7 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
-        place.remove();
+        remove(runtime, place);
         registry.store().remove(stored.name());
         // A survivor that ended by itself stays taken over: its primary must not go back in time.
         if (!(tookOver && gone)) {

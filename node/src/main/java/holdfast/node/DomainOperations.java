@@ -227,11 +227,13 @@ final class DomainOperations {
     void pause(HostedDomain domain) {
         requireDecided(domain).operated().hold(OperatedDomain.Hold.OPERATOR);
         domain.replace(view -> view.with(DomainStatus.State.PAUSED, view.role()));
+        registry.rememberPause(domain);
     }
 
     void unpause(HostedDomain domain) {
         requireDecided(domain).operated().release(OperatedDomain.Hold.OPERATOR);
         domain.replace(view -> view.with(DomainStatus.State.RUNNING, view.role()));
+        registry.rememberPause(domain);
     }
 
     private static HostedDomain.Body requireDecided(HostedDomain domain) {
@@ -309,6 +311,7 @@ final class DomainOperations {
                     body.operated().hold(OperatedDomain.Hold.OPERATOR);
                     saving.release();
                     domain.replace(v -> v.with(DomainStatus.State.PAUSED, v.role()));
+                    registry.rememberPause(domain);
                 }
                 case CONTINUE -> {}
             }

@@ -118,6 +118,7 @@ public final class Node implements NodeApi, AutoCloseable {
                     Thread.ofPlatform().name("node-timer").daemon().factory());
     private final CountDownLatch stopping = new CountDownLatch(1);
     private final Reprotector reprotector;
+    private final LostPeer lostPeer;
     private final SecondaryHost secondaries;
     private final PrimaryHost primaries;
     private final MigrationHost migrations;
@@ -164,18 +165,20 @@ public final class Node implements NodeApi, AutoCloseable {
                         new SessionLedger(state.resolve("sessions")));
         reprotector = new Reprotector(registry, settings.looks());
         secondaries = new SecondaryHost(registry, reprotector);
-        primaries = new PrimaryHost(registry, reprotector);
+        lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));
+        primaries = new PrimaryHost(registry, reprotector, lostPeer);
         migrations = new MigrationHost(registry);
         arrivals =
                 new ArrivalHost(
                         registry,
                         new ArrivingFeatures.HookPlace(settings.hooksDirectory(), HOOK_LIMIT));
-        recovery = new Recovery(registry, reprotector, timer);
+        recovery = new Recovery(registry, reprotector, lostPeer, timer);
         operations = new DomainOperations(registry);
         // The listener comes last: whoever asks gets answers of a node that knows its domains.
         recovery.run();
         settings.state().recordBoot();
         listener = LinkListener.open(settings.host(), settings.port(), self, secondaries, arrivals);
+        lostPeer.goOnTelling();
         Rehearsal.begin();
         reprotector.begin(primaries, announcedHost(), listener.address().getPort());
         LOG.info(
@@ -562,6 +565,7 @@ public final class Node implements NodeApi, AutoCloseable {
             }
         }
         secondaries.awaitEnded();
+        lostPeer.close();
         timer.shutdownNow();
         try {
             listener.close();
@@ -605,6 +609,7 @@ public final class Node implements NodeApi, AutoCloseable {
     void abandon() {
         LOG.info("event=abandoned node={}", settings.name());
         reprotector.close();
+        lostPeer.close();
         timer.shutdownNow();
         try {
             listener.close();

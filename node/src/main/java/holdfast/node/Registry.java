@@ -168,7 +168,22 @@ final class Registry {
                             "",
                             peer,
                             view.origin()));
+            rememberPause(domain);
         }
+    }
+
+    /**
+     * Writes down whether an operator has paused the domain: it stays so whatever becomes of this
+     * daemon.
+     */
+    void rememberPause(HostedDomain domain) {
+        boolean paused =
+                domain.view()
+                        .body()
+                        .filter(body -> body.operated().isHeld(OperatedDomain.Hold.OPERATOR))
+                        .isPresent();
+        store.putWanted(
+                domain.name(), paused ? DomainStore.Wanted.PAUSED : DomainStore.Wanted.RUNNING);
     }
 
     /**

@@ -167,10 +167,11 @@ public final class Node implements NodeApi, AutoCloseable {
         secondaries = new SecondaryHost(registry, reprotector);
         lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));
         primaries = new PrimaryHost(registry, reprotector, lostPeer);
-        migrations = new MigrationHost(registry);
+        migrations = new MigrationHost(registry, primaries, reprotector);
         arrivals =
                 new ArrivalHost(
                         registry,
+                        reprotector,
                         new ArrivingFeatures.HookPlace(settings.hooksDirectory(), HOOK_LIMIT));
         recovery = new Recovery(registry, reprotector, lostPeer, timer);
         operations = new DomainOperations(registry);

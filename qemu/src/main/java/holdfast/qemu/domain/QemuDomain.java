@@ -80,20 +80,35 @@ public final class QemuDomain implements Domain, AutoCloseable {
      */
     public static QemuDomain attach(
             Path monitor, Path stateDirectory, Consumer<QemuDomain> requirement) {
-        QmpClient qmp = QmpClient.connect(monitor, CONNECT_LIMIT);
-        QemuDomain domain = null;
+        return prepared(
+                attachSuspended(monitor, stateDirectory),
+                domain -> {
+                    requirement.accept(domain);
+                    domain.saveOnce();
+                });
+    }
+
+    /**
+     * As {@link #attach(Path, Path)}, for one that was attached before. QEMU gives all of its state
+     * once, until its guest runs again: one that stands still since then is taken over without.
+     */
+    public static QemuDomain attachAgain(Path monitor, Path stateDirectory) {
+        return prepared(
+                attachSuspended(monitor, stateDirectory),
+                domain -> {
+                    if (!domain.status().equals(StateSaver.GIVEN)) {
+                        domain.saveOnce();
+                    }
+                });
+    }
+
+    private static QemuDomain prepared(QemuDomain domain, Consumer<QemuDomain> step) {
         try {
-            domain = adopt(qmp, OpenFiles.listenerOf(monitor), stateDirectory, Optional.empty());
-            requirement.accept(domain);
-            domain.saveOnce();
+            step.accept(domain);
             return domain;
         } catch (RuntimeException e) {
             try {
-                if (domain == null) {
-                    qmp.close();
-                } else {
-                    domain.close();
-                }
+                domain.close();
             } catch (RuntimeException alsoFailed) {
                 e.addSuppressed(alsoFailed);
             }

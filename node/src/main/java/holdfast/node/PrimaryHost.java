@@ -1,5 +1,6 @@
 package holdfast.node;
 
+import holdfast.engine.HypervisorException;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.port.Arbiter;
 import holdfast.engine.remus.PrimaryEvent;

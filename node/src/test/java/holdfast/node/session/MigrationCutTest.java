@@ -308,7 +308,7 @@ class MigrationCutTest {
 
     private static final class Quiet implements MigrationSource.Listener {
         @Override
-        public void changed() {}
+        public void changed(MigrationSource.Telling telling) {}
 
         @Override
         public void finished(SourceOutcome outcome) {}

@@ -41,6 +41,9 @@ public final class StateSaver implements AutoCloseable {
     private static final String COMMAND = "xen-save-devices-state";
     private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
+    /** The status of a guest that has not run since all of its state was given. */
+    public static final String GIVEN = "postmigrate";
+
     private final QmpClient qmp;
     private final Path file;
     private final String mainBackend;
@@ -131,7 +134,7 @@ public final class StateSaver implements AutoCloseable {
     /** QEMU gives one stream per stop: the guest has not run since, so the base still holds. */
     private void renewBase() {
         String status = qmp.execute("query-status").path("status").asText();
-        if (!status.equals("postmigrate")) {
+        if (!status.equals(GIVEN)) {
             takeBase();
         } else if (taken.isPresent()) {
             stale.set(true);

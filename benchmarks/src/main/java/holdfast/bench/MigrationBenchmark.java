@@ -16,6 +16,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 
@@ -131,30 +132,43 @@ final class MigrationBenchmark {
         awaitReady(serial);
         Samples totals = new Samples();
         Samples downtimes = new Samples();
+        Samples ownWords = new Samples();
         Samples bytes = new Samples();
-        try (Loading _ = Loading.begin(demo, guest)) {
+        try (Loading _ = Loading.begin(demo, guest);
+                GuestMoments moments =
+                        GuestMoments.of(
+                                List.of(
+                                        demo.runDirectory(Lab.Host.A),
+                                        demo.runDirectory(Lab.Host.B)))) {
             Lab.Host from = Lab.Host.A;
             Lab.Host to = Lab.Host.B;
             for (int i = 0; i < migrations; i++) {
                 pause(500);
                 ApiClient node = demo.node(from);
+                long begun = System.nanoTime();
                 MigrateResult result = node.migrate(request(to), _ -> {});
                 if (!result.moved()) {
                     throw new BenchException("not moved: " + result.reason());
                 }
+                GuestMoments.Pause pause = moments.awaitMoved(begun);
+                double total = (pause.resumedNanos() - begun) / 1e6;
+                double downtime = pause.nanos() / 1e6;
                 progress.printf(
                         Locale.ROOT,
-                        "%s: ours %d of %d: %.0f ms, downtime %.1f ms %s, %.1f MiB, %d rounds%n",
+                        "%s: ours %d of %d: %.0f ms, downtime %.1f ms (its own word %.1f ms %s),"
+                                + " %.1f MiB, %d rounds%n",
                         guest,
                         i + 1,
                         migrations,
-                        result.totalMillis(),
+                        total,
+                        downtime,
                         result.downtimeMillis(),
                         result.migration().stagesMicros(),
                         result.migration().sentBytes() / 1048576.0,
                         result.migration().round() + 1);
-                totals.add(result.totalMillis());
-                downtimes.add(result.downtimeMillis());
+                totals.add(total);
+                downtimes.add(downtime);
+                ownWords.add(result.downtimeMillis());
                 bytes.add(result.migration().sentBytes());
                 Lab.Host was = from;
                 from = to;
@@ -167,7 +181,12 @@ final class MigrationBenchmark {
             demo.node(from).destroy("bench");
         }
         return new MigrationResult.Figures(
-                migrations, spread(totals), spread(downtimes), 0, (long) bytes.median());
+                migrations,
+                spread(totals),
+                spread(downtimes),
+                spread(ownWords),
+                0,
+                (long) bytes.median());
     }
 
     static MigrationResult.Spread spread(Samples samples) {

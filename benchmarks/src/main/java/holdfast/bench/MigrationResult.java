@@ -26,15 +26,17 @@ record MigrationResult(String job, RemusResult.Machine machine, List<Workload> w
             Figures qemu) {}
 
     /**
-     * @param downtimeMillis ours: from the order to stop on the source until the source heard that
-     *     the guest runs on the destination; QEMU's: from the source's STOP event to the
-     *     destination's RESUME event
+     * @param totalMillis from the order until the destination's RESUME event
+     * @param downtimeMillis from the source's STOP event to the destination's RESUME event
+     * @param ownWordMillis the pause that was told: ours from the order to stop until the source
+     *     heard that the guest runs on the destination; QEMU's by its {@code query-migrate}
      * @param aloneMillis QEMU's own count of the total; 0 for ours
      */
     record Figures(
             int migrations,
             Spread totalMillis,
             Spread downtimeMillis,
+            Spread ownWordMillis,
             double aloneMillis,
             long bytes) {}
 

@@ -51,6 +51,7 @@ final class PlainMigrations {
         MigrationBenchmark.awaitReady(serial);
         Samples totals = new Samples();
         Samples downtimes = new Samples();
+        Samples ownWords = new Samples();
         Samples alone = new Samples();
         Samples bytes = new Samples();
         try (MigrationBenchmark.Loading _ = MigrationBenchmark.Loading.begin(demo, guest)) {
@@ -72,6 +73,7 @@ final class PlainMigrations {
                 double downtime = (stopped & 0xffffffffL) / 1e3;
                 totals.add(total);
                 downtimes.add(downtime);
+                ownWords.add(info.path("downtime").asDouble());
                 alone.add(info.path("total-time").asDouble());
                 bytes.add(info.path("ram").path("transferred").asDouble());
                 progress.printf(
@@ -97,6 +99,7 @@ final class PlainMigrations {
                 migrations,
                 MigrationBenchmark.spread(totals),
                 MigrationBenchmark.spread(downtimes),
+                MigrationBenchmark.spread(ownWords),
                 alone.median(),
                 (long) bytes.median());
     }

@@ -4,6 +4,7 @@ import holdfast.node.api.ApiException;
 import holdfast.node.api.ApiServer;
 import holdfast.node.config.NodeFile;
 import holdfast.node.store.StateDirectory;
+import holdfast.qemu.linux.CompilerThreads;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -29,6 +30,7 @@ public final class Daemon {
      */
     public static void run(NodeFile file, StateDirectory state) {
         state.create();
+        LOG.debug("event=compilers-batch threads={}", CompilerThreads.makeBatch());
         CountDownLatch ended = new CountDownLatch(1);
         try (StateDirectory.Held _ = state.hold();
                 Node node =

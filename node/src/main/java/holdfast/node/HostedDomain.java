@@ -4,6 +4,7 @@ import holdfast.engine.ReplicationException;
 import holdfast.engine.reprotect.ReprotectionState;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.session.MigrationSource;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.ProtectionWish;
@@ -29,6 +30,7 @@ import java.util.function.UnaryOperator;
  */
 final class HostedDomain {
     private static final Logger LOG = LoggerFactory.getLogger(HostedDomain.class);
+    private static final long LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(200);
 
     /** A QEMU of this domain that runs here. */
     record Body(QemuDomain qemu, OperatedDomain operated, DomainPlace place) {
@@ -185,14 +187,21 @@ final class HostedDomain {
         replace(v -> v);
     }
 
-    /** The one place where the view is replaced. */
     View replace(UnaryOperator<View> change) {
+        return replace(change, MigrationSource.Telling.AT_ONCE);
+    }
+
+    /** The one place where the view is replaced. */
+    View replace(UnaryOperator<View> change, MigrationSource.Telling telling) {
         lock.lock();
         try {
             View before = view;
             View after = change.apply(before).numbered(before.change() + 1);
             view = after;
-            changed.signalAll();
+            switch (telling) {
+                case AT_ONCE -> changed.signalAll();
+                case WHEN_ASKED -> {}
+            }
             if (before.state() != after.state() || before.role() != after.role()) {
                 LOG.info(
                         "event=domain domain={} from={}/{} to={}/{} note=\"{}\"",
@@ -215,7 +224,9 @@ final class HostedDomain {
         lock.lock();
         try {
             while (view.change() <= after && left > 0) {
-                left = changed.awaitNanos(left);
+                // In parts: of some changes nobody is woken.
+                long part = Math.min(left, LOOK_NANOS);
+                left -= part - changed.awaitNanos(part);
             }
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();

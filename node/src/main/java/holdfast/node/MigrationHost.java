@@ -45,6 +45,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
+import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
 /** Moving domains of this node to other ones. */
@@ -541,19 +542,21 @@ final class MigrationHost {
         }
 
         @Override
-        public void changed() {
+        public void changed(MigrationSource.Telling telling) {
             // Handed over, it is the other node's, or that is not decided: it stands still here.
-            switch (source.map(MigrationSource::state).orElse(null)) {
-                case null -> domain.replace(v -> v);
-                case SourceState.Asking _ ->
-                        domain.replace(
+            UnaryOperator<HostedDomain.View> change =
+                    switch (source.map(MigrationSource::state).orElse(null)) {
+                        case null -> UnaryOperator.identity();
+                        case SourceState.Asking _ ->
                                 v ->
                                         v.with(DomainStatus.State.STOPPED, v.role())
-                                                .telling(undecidedText()));
-                case SourceState.HandedOver _, SourceState.GivenBack _ ->
-                        domain.replace(v -> v.with(DomainStatus.State.STOPPED, v.role()));
-                case SourceState.BeforeHandOver _, SourceState.Finished _ -> domain.replace(v -> v);
-            }
+                                                .telling(undecidedText());
+                        case SourceState.HandedOver _, SourceState.GivenBack _ ->
+                                v -> v.with(DomainStatus.State.STOPPED, v.role());
+                        case SourceState.BeforeHandOver _, SourceState.Finished _ ->
+                                UnaryOperator.identity();
+                    };
+            domain.replace(change, telling);
         }
 
         String undecidedText() {

@@ -50,6 +50,12 @@ final class OperatedDomain implements Domain, GuestActivity {
     }
 
     @Override
+    public synchronized void suspendForHandOver() {
+        domain.suspendForHandOver();
+        holds.add(Hold.SESSION);
+    }
+
+    @Override
     public void resume() {
         release(Hold.SESSION);
     }

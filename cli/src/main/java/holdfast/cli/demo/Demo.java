@@ -116,6 +116,15 @@ public final class Demo implements AutoCloseable {
         return lab;
     }
 
+    /** Where a host's daemon keeps the sockets of its QEMUs, a directory each. */
+    public Path runDirectory(Lab.Host host) {
+        return stateDirectory(host).resolve("run");
+    }
+
+    private Path stateDirectory(Lab.Host host) {
+        return directory.resolve(host.name().toLowerCase(Locale.ROOT));
+    }
+
     /** Where guest memory lies on a host. */
     public Path ramDirectory(Lab.Host host) {
         return ramDirectory.resolve(host.name().toLowerCase(Locale.ROOT));
@@ -428,7 +437,7 @@ public final class Demo implements AutoCloseable {
     }
 
     private void startNode(Lab.Host host) {
-        Path state = directory.resolve(host.name().toLowerCase(Locale.ROOT));
+        Path state = stateDirectory(host);
         Path log =
                 directory.resolve(
                         "node-%s-%d.log"

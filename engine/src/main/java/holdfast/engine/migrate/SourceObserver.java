@@ -2,7 +2,11 @@ package holdfast.engine.migrate;
 
 /** Hears what a source's session does. Called on the session's thread. */
 public interface SourceObserver {
+    /** Before the step's effects; must be quick, for the guest may stand still. */
     void transition(SourceState from, SourceEvent event, SourceState to);
+
+    /** The effects of a step are performed. */
+    default void performed(SourceState from, SourceState to) {}
 
     /** A round was measured. */
     void round(PrecopyPolicy.Measured measured, int throttlePercent);

@@ -168,6 +168,7 @@ public final class SourceSession {
             for (SourceEffect effect : step.effects()) {
                 perform(effect);
             }
+            ports.observer().performed(from, state);
         }
     }
 
@@ -360,7 +361,7 @@ public final class SourceSession {
         try {
             suspendedNanos = ports.clock().nanos();
             stageNanos = suspendedNanos;
-            ports.domain().suspend();
+            ports.domain().suspendForHandOver();
             // Only now: a guest that is let go for a moment first writes what the rounds have sent.
             ports.throttle().throttle(0);
             stage(SourceObserver.Stage.SUSPEND);

@@ -14,6 +14,11 @@ public interface Domain {
      */
     void suspend();
 
+    /** As {@link #suspend}, with {@link #saveForHandOver} to follow. */
+    default void suspendForHandOver() {
+        suspend();
+    }
+
     /**
      * Lets the virtual CPUs run. Idempotent.
      *

@@ -50,13 +50,20 @@ public final class MigrationSource {
     /** Hears what becomes of a migration, on its thread. */
     public interface Listener {
         /** The state changed, or a round is over. */
-        void changed();
+        void changed(Telling telling);
 
         /** It is over and everything of it was given back. */
         void finished(SourceOutcome outcome);
 
         /** It broke an invariant of its own and stopped where it was. */
         void broken(RuntimeException failure);
+    }
+
+    /** When those who watch shall hear of a change. */
+    public enum Telling {
+        AT_ONCE,
+        /** When they look: the guest stands still, and to wake them now would take a core. */
+        WHEN_ASKED
     }
 
     /** Disks that the destination does not share, and how far they are. */
@@ -447,8 +454,35 @@ public final class MigrationSource {
                         from.getClass().getSimpleName(),
                         to.getClass().getSimpleName(),
                         event.getClass().getSimpleName());
-                listener.changed();
             }
+        }
+
+        /** Not before: whoever watches is woken by it, and takes a core. */
+        @Override
+        public void performed(SourceState from, SourceState to) {
+            if (!from.equals(to)) {
+                listener.changed(hurry(to));
+            }
+        }
+
+        /** Whoever watches looks by itself often enough for a pause that lasts. */
+        private static Telling hurry(SourceState state) {
+            return switch (state) {
+                case SourceState.Suspending _,
+                        SourceState.Sending _,
+                        SourceState.Finishing _,
+                        SourceState.HandedOver _ ->
+                        Telling.WHEN_ASKED;
+                case SourceState.CopyingDisks _,
+                        SourceState.Copying _,
+                        SourceState.Waiting _,
+                        SourceState.RollingBack _,
+                        SourceState.Resuming _,
+                        SourceState.Asking _,
+                        SourceState.GivenBack _,
+                        SourceState.Finished _ ->
+                        Telling.AT_ONCE;
+            };
         }
 
         @Override
@@ -457,7 +491,6 @@ public final class MigrationSource {
             rounds = measured.round() + 1;
             throttle = throttlePercent;
             publish();
-            listener.changed();
         }
 
         @Override

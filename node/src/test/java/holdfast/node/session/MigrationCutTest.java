@@ -309,7 +309,7 @@ class MigrationCutTest {
 
     private static final class Quiet implements MigrationSource.Listener {
         @Override
-        public void changed() {}
+        public void changed(MigrationSource.Telling telling) {}
 
         @Override
         public void finished(SourceOutcome outcome) {}

@@ -9,6 +9,7 @@ import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QemuVersion;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.state.IncomingLoader;
 import holdfast.qemu.state.StateSplice;
 
@@ -36,6 +37,7 @@ public final class QemuArrival implements AutoCloseable {
     private static final Duration COMMAND_LIMIT = Duration.ofSeconds(5);
     private static final Duration LOAD_LIMIT = Duration.ofSeconds(20);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
+    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     /**
      * Since this version a QEMU that was started with {@code -S} takes its images only at {@code
@@ -154,6 +156,7 @@ public final class QemuArrival implements AutoCloseable {
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));
         }
+        qmp.prime(CONTINUE);
     }
 
     /** What {@link #run} came to. */
@@ -168,7 +171,7 @@ public final class QemuArrival implements AutoCloseable {
     /** Lets the guest run. Returns with it running, or with its process ended: never in between. */
     public Run run(List<String> problems) {
         try {
-            qmp.execute("cont");
+            qmp.execute(CONTINUE.name());
             handedOver = true;
             return Run.RUNS;
         } catch (HypervisorException e) {

@@ -11,6 +11,7 @@ import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.launch.StandbyCommandLine;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.qmp.QmpEvent;
 import holdfast.qemu.state.StateSaver;
 
@@ -35,6 +36,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final String RUNNING = "running";
+    private static final QmpCommand STOP = new QmpCommand("stop");
+    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     private final QmpClient qmp;
     private final RunningQemu found;
@@ -171,13 +174,22 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     @Override
     public void suspend() {
-        qmp.execute("stop");
+        stopBeforeSaving(StateSaver.Images.KEPT);
+    }
+
+    @Override
+    public void suspendForHandOver() {
+        stopBeforeSaving(StateSaver.Images.RELEASED);
+    }
+
+    private void stopBeforeSaving(StateSaver.Images images) {
+        qmp.executeBefore(saver.command(images), STOP, QmpClient.COMMAND_LIMIT);
     }
 
     @Override
     public void resume() {
         try {
-            qmp.execute("cont");
+            qmp.executeBefore(STOP, CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {
             Optional<String> reason = shutDown;
             if (reason.isPresent()) {

@@ -36,6 +36,7 @@ public final class Syscalls {
     private static final long PIDFD_OPEN = 434;
     private static final long PIDFD_GETFD = 438;
     private static final int POLLIN = 1;
+    private static final int SCHED_BATCH = 3;
     private static final int ENXIO = 6;
 
     private static final Linker LINKER = Linker.nativeLinker();
@@ -96,6 +97,10 @@ public final class Syscalls {
             function("munmap", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
     private static final MethodHandle MADVISE =
             function("madvise", FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG, JAVA_INT));
+    private static final MethodHandle SCHED_SETSCHEDULER =
+            function(
+                    "sched_setscheduler",
+                    FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
     private static final MethodHandle STRERROR =
             LINKER.downcallHandle(
                     LINKER.defaultLookup().findOrThrow("strerror"),
@@ -119,6 +124,28 @@ public final class Syscalls {
         System.arraycopy(options, 0, all, 0, options.length);
         all[options.length] = Linker.Option.captureCallState("errno");
         return LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow(name), prototype, all);
+    }
+
+    /**
+     * {@code sched_setscheduler} with SCHED_BATCH.
+     *
+     * @param thread of this process, by its number at the kernel
+     */
+    static void schedBatch(int thread) {
+        Scratch scratch = SCRATCH.get();
+        // struct sched_param: one int, which must be 0 for this policy.
+        scratch.words.set(JAVA_INT, 0, 0);
+        try {
+            int result =
+                    (int)
+                            SCHED_SETSCHEDULER.invokeExact(
+                                    scratch.state, thread, SCHED_BATCH, scratch.words);
+            if (result == -1) {
+                throw failure("sched_setscheduler", scratch.state);
+            }
+        } catch (Throwable t) {
+            throw unexpected(t);
+        }
     }
 
     /**

@@ -23,6 +23,9 @@ final class QmpCodec {
             JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS).build();
     private static final String ID = "id";
 
+    /** What every command ends with. */
+    static final byte[] END = {'}', '\n'};
+
     private QmpCodec() {}
 
     /**
@@ -30,11 +33,11 @@ final class QmpCodec {
      *
      * @param verb {@code execute} or {@code exec-oob}
      */
-    static byte[] encode(String verb, String command, Map<String, ?> arguments, long id) {
+    static byte[] encode(String verb, QmpCommand command, long id) {
         Map<String, Object> message = new LinkedHashMap<>();
-        message.put(verb, command);
-        if (!arguments.isEmpty()) {
-            message.put("arguments", arguments);
+        message.put(verb, command.name());
+        if (!command.arguments().isEmpty()) {
+            message.put("arguments", command.arguments());
         }
         message.put(ID, id);
         try {
@@ -43,8 +46,13 @@ final class QmpCodec {
             line[json.length] = '\n';
             return line;
         } catch (JsonProcessingException e) {
-            throw new IllegalArgumentException(command + ": arguments are not JSON", e);
+            throw new IllegalArgumentException(command.name() + ": arguments are not JSON", e);
         }
+    }
+
+    /** A command without its {@link #END}. */
+    static byte[] beginning(byte[] line) {
+        return Arrays.copyOf(line, line.length - END.length);
     }
 
     /**

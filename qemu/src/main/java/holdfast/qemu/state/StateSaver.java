@@ -4,6 +4,7 @@ import holdfast.engine.HypervisorException;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DeviceState.DeviceBase;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.qmp.QmpEvent;
 
 import java.io.IOException;
@@ -38,6 +39,7 @@ public final class StateSaver implements AutoCloseable {
 
     private static final Set<String> BASE_EVENTS = Set.of("RESET", "DEVICE_DELETED");
     private static final String COMMAND = "xen-save-devices-state";
+    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     /** The status of a guest that has not run since all of its state was given. */
     public static final String GIVEN = "postmigrate";
@@ -183,12 +185,16 @@ public final class StateSaver implements AutoCloseable {
                 || block.endsWith(".rom"));
     }
 
+    /** What saves the state, to be primed while the guest stops. */
+    public QmpCommand command(Images images) {
+        return new QmpCommand(
+                COMMAND, Map.of("filename", file.toString(), "live", images == Images.RELEASED));
+    }
+
     private MemorySegment saveSections(Images images) {
         try {
-            qmp.execute(
-                    COMMAND,
-                    Map.of("filename", file.toString(), "live", images == Images.RELEASED),
-                    LIMIT);
+            // Released images are never taken again by this QEMU, unless the hand-over fails.
+            qmp.executeBefore(CONTINUE, command(images), LIMIT);
         } catch (HypervisorException e) {
             throw explained(e);
         }

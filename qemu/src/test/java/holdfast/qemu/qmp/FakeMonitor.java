@@ -89,7 +89,27 @@ final class FakeMonitor implements AutoCloseable {
     }
 
     void answer(String value) throws IOException {
-        write("{\"return\": " + value + ", \"id\": " + lastId + "}\r\n");
+        answerTo(Long.parseLong(lastId), value);
+    }
+
+    void answerTo(long id, String value) throws IOException {
+        write("{\"return\": " + value + ", \"id\": " + id + "}\r\n");
+    }
+
+    /** Reads exactly {@code text}, which need not be a line. */
+    void awaitBytes(String text) throws IOException {
+        char[] found = new char[text.length()];
+        int count = 0;
+        while (count < found.length) {
+            int more = lines.read(found, count, found.length - count);
+            if (more < 0) {
+                break;
+            }
+            count += more;
+        }
+        if (!new String(found, 0, count).equals(text)) {
+            throw new AssertionError("found " + new String(found, 0, count) + ", expected " + text);
+        }
     }
 
     void write(String text) throws IOException {

@@ -251,6 +251,109 @@ class QmpClientTest {
     }
 
     @Test
+    void where_it_is_offered_out_of_band_is_asked_for_and_not_where_it_is_not() throws Exception {
+        try (FakeMonitor monitor =
+                        FakeMonitor.playing(
+                                m -> {
+                                    m.write(FakeMonitor.GREETING);
+                                    assertThat(m.hear("qmp_capabilities"))
+                                            .contains("\"enable\":[\"oob\"]");
+                                    m.answer("{}");
+                                });
+                QmpClient _ = QmpClient.connect(monitor.socket, LIMIT)) {
+            monitor.finished();
+        }
+        try (FakeMonitor monitor =
+                        FakeMonitor.playing(
+                                m -> {
+                                    m.write(FakeMonitor.GREETING.replace("\"oob\"", ""));
+                                    assertThat(m.hear("qmp_capabilities")).doesNotContain("enable");
+                                    m.answer("{}");
+                                });
+                QmpClient _ = QmpClient.connect(monitor.socket, LIMIT)) {
+            monitor.finished();
+        }
+    }
+
+    @Test
+    void a_primed_command_is_finished_by_executing_it() throws Exception {
+        try (FakeMonitor monitor =
+                        FakeMonitor.playing(
+                                m -> {
+                                    m.welcome();
+                                    m.awaitBytes("{\"execute\":\"stop\",\"id\":2");
+                                    m.hear("}");
+                                    m.answerTo(2, "{}");
+                                    m.hear("{\"execute\":\"cont\",\"id\":3}");
+                                    m.answerTo(3, "{}");
+                                });
+                QmpClient client = QmpClient.connect(monitor.socket, LIMIT)) {
+            client.prime(new QmpCommand("stop"));
+            client.prime(new QmpCommand("stop"));
+            client.execute("stop");
+            client.execute("cont");
+            monitor.finished();
+        }
+    }
+
+    @Test
+    void the_next_command_is_primed_with_the_end_of_the_one_before() throws Exception {
+        try (FakeMonitor monitor =
+                        FakeMonitor.playing(
+                                m -> {
+                                    m.welcome();
+                                    m.hear("{\"execute\":\"stop\",\"id\":2}");
+                                    m.awaitBytes("{\"execute\":\"cont\",\"id\":3");
+                                    m.answerTo(2, "{}");
+                                    m.hear("}");
+                                    m.answerTo(3, "{}");
+                                });
+                QmpClient client = QmpClient.connect(monitor.socket, LIMIT)) {
+            client.executeBefore(new QmpCommand("cont"), new QmpCommand("stop"), LIMIT);
+            client.execute("cont");
+            monitor.finished();
+        }
+    }
+
+    @Test
+    void another_command_withdraws_a_primed_one_and_nobody_misses_its_refusal() throws Exception {
+        try (FakeMonitor monitor =
+                        FakeMonitor.playing(
+                                m -> {
+                                    m.welcome();
+                                    m.hear("{\"execute\":\"stop\",\"id\":2,\"withdrawn\":1}");
+                                    m.write(
+                                            "{\"error\": {\"class\": \"GenericError\","
+                                                    + " \"desc\": \"QMP input member 'withdrawn' is"
+                                                    + " unexpected\"}, \"id\": 2}\r\n");
+                                    m.hear("{\"execute\":\"query-status\",\"id\":3}");
+                                    m.answer("{\"status\": \"running\"}");
+                                    m.hear("{\"execute\":\"stop\",\"id\":4}");
+                                    m.answer("{}");
+                                });
+                QmpClient client = QmpClient.connect(monitor.socket, LIMIT)) {
+            client.prime(new QmpCommand("stop"));
+            assertThat(client.execute("query-status").path("status").asText()).isEqualTo("running");
+            client.execute("stop");
+            monitor.finished();
+        }
+    }
+
+    @Test
+    void priming_a_monitor_that_is_gone_is_left_to_whoever_executes() throws Exception {
+        try (FakeMonitor monitor = FakeMonitor.playing(FakeMonitor::welcome);
+                QmpClient client = QmpClient.connect(monitor.socket, LIMIT)) {
+            CountDownLatch gone = new CountDownLatch(1);
+            client.onClosed(gone::countDown);
+            assertThat(gone.await(5, TimeUnit.SECONDS)).isTrue();
+            client.prime(new QmpCommand("stop"));
+            assertThatThrownBy(() -> client.execute("stop"))
+                    .isInstanceOf(HypervisorException.class)
+                    .hasMessageContaining("was closed by QEMU");
+        }
+    }
+
+    @Test
     void many_threads_share_one_connection() throws Exception {
         int threads = 8;
         int each = 50;

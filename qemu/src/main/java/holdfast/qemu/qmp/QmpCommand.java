@@ -1,0 +1,15 @@
+package holdfast.qemu.qmp;
+
+import java.util.Map;
+
+/**
+ * A command with its arguments.
+ *
+ * @param arguments texts, numbers, booleans, lists, maps and JSON nodes by name; not changed while
+ *     this is in use
+ */
+public record QmpCommand(String name, Map<String, ?> arguments) {
+    public QmpCommand(String name) {
+        this(name, Map.of());
+    }
+}

@@ -1,13 +1,16 @@
 package holdfast.node;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 
+import holdfast.engine.HypervisorException;
 import holdfast.node.nbd.MemoryExport;
 import holdfast.node.nbd.NbdLimits;
 import holdfast.node.nbd.NbdServer;
 import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.disk.RescueMonitor;
 import holdfast.qemu.launch.Accelerator;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.QemuCommandLine;
@@ -22,7 +25,9 @@ import org.junit.jupiter.api.Timeout;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
+import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -32,11 +37,13 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.UUID;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 
 /**
- * Mirrors whose target fails, under a guest that writes without a pause. {@code
+ * Mirrors whose target fails or hangs, under a guest that writes without a pause. {@code
  * -Dholdfast.kills=all} for more of each.
  */
 @Tag("qemu")
@@ -52,6 +59,7 @@ class DiskMirrorTest {
         final DiskGuest guest = DiskGuest.in(hosts, "g");
         final QemuProcess process;
         final QmpClient qmp;
+        RescueMonitor rescue;
 
         /** Names of events that say whether the guest runs, and of jobs that ended. */
         final List<String> told = Collections.synchronizedList(new ArrayList<>());
@@ -85,6 +93,7 @@ class DiskMirrorTest {
                             QemuCommandLine.Start.RUNNING,
                             LIMIT);
             qmp = QmpClient.connect(process.files().qmp(), LIMIT);
+            rescue = RescueMonitor.open(process.files().qmpOutOfBand());
             qmp.subscribe(
                     event -> {
                         String status = event.data().path("status").asText();
@@ -124,9 +133,25 @@ class DiskMirrorTest {
 
         @Override
         public void close() throws IOException {
+            rescue.close();
             qmp.close();
             process.kill(LIMIT);
             hosts.close();
+        }
+    }
+
+    private static final class Told implements DiskMirror.Listener {
+        final CountDownLatch ready = new CountDownLatch(1);
+        final CountDownLatch failed = new CountDownLatch(1);
+
+        @Override
+        public void ready() {
+            ready.countDown();
+        }
+
+        @Override
+        public void failed(String reason) {
+            failed.countDown();
         }
     }
 
@@ -136,8 +161,7 @@ class DiskMirrorTest {
         final DiskMirror mirror;
         private final MemoryExport memory;
         private final NbdServer server;
-        private final CountDownLatch ready = new CountDownLatch(1);
-        final CountDownLatch failed = new CountDownLatch(1);
+        final Told told = new Told();
 
         Mirrored(Loaded loaded, int disk) throws IOException {
             Path socket = loaded.hosts.directory.resolve("disk" + disk + ".sock");
@@ -154,26 +178,16 @@ class DiskMirrorTest {
                     DiskMirror.start(
                             loaded.qmp,
                             GuestStop.alone(loaded.qmp),
-                            loaded.process.files().qmpOutOfBand(),
+                            loaded.rescue,
                             disk,
                             QemuCommandLine.diskNode(disk),
                             socket,
                             export.name(),
-                            new DiskMirror.Listener() {
-                                @Override
-                                public void ready() {
-                                    ready.countDown();
-                                }
-
-                                @Override
-                                public void failed(String reason) {
-                                    failed.countDown();
-                                }
-                            });
+                            told);
         }
 
         void awaitSync() throws InterruptedException {
-            await(ready);
+            await(told.ready);
         }
 
         void die() throws IOException {
@@ -182,6 +196,7 @@ class DiskMirrorTest {
 
         @Override
         public void close() throws IOException {
+            export.release();
             die();
             memory.close();
         }
@@ -242,8 +257,8 @@ class DiskMirrorTest {
                     load.awaitSync();
                     writer.die();
                     load.die();
-                    await(writer.failed);
-                    await(load.failed);
+                    await(writer.told.failed);
+                    await(load.told.failed);
                     loaded.told.clear();
                     assertThat(removeLeftovers(loaded)).isEqualTo(2);
                     assertThat(loaded.told)
@@ -267,7 +282,102 @@ class DiskMirrorTest {
         }
     }
 
+    @Test
+    void a_mirror_whose_export_hangs_is_removed_and_the_guest_goes_on() throws Exception {
+        try (Loaded loaded = new Loaded()) {
+            try (Mirrored mirrored = loaded.mirror(1)) {
+                mirrored.awaitSync();
+                mirrored.export.hang(1);
+                await(mirrored.export.hung);
+                long begun = System.nanoTime();
+                remove(loaded, mirrored);
+                assertThat(Duration.ofNanos(System.nanoTime() - begun))
+                        .isLessThan(QmpClient.COMMAND_LIMIT.plusSeconds(5));
+                loaded.requireAlive();
+            }
+            try (Mirrored again = loaded.mirror(1)) {
+                again.awaitSync();
+                remove(loaded, again);
+            }
+            loaded.requireAlive();
+        }
+    }
+
+    @Test
+    void a_guest_that_waits_for_an_export_goes_on_as_soon_as_that_is_cut() throws Exception {
+        try (Loaded loaded = new Loaded();
+                Mirrored writer = loaded.mirror(0);
+                Mirrored load = loaded.mirror(1)) {
+            writer.awaitSync();
+            load.awaitSync();
+            writer.export.hang(1);
+            load.export.hang(50);
+            await(writer.export.hung);
+            await(load.export.hung);
+            // All of QEMU but the rescue monitor waits from here on.
+            CompletableFuture<?> stopping =
+                    CompletableFuture.runAsync(() -> loaded.qmp.execute("stop"));
+            assertThatThrownBy(() -> stopping.get(2, TimeUnit.SECONDS))
+                    .isInstanceOf(TimeoutException.class);
+            assertThat(loaded.qmp.unansweredNanos()).isGreaterThan(1_500_000_000L);
+            long begun = System.nanoTime();
+            DiskMirror.cut(loaded.rescue, 0);
+            DiskMirror.cut(loaded.rescue, 1);
+            stopping.get(2, TimeUnit.SECONDS);
+            System.out.println("stopped nanos=" + (System.nanoTime() - begun));
+            assertThat(loaded.qmp.unansweredNanos()).isZero();
+            assertThat(writer.mirror.failure()).isPresent();
+            assertThat(load.mirror.failure()).isPresent();
+            loaded.qmp.execute("cont");
+            loaded.guest.awaitWrites();
+            DiskMirror.remove(List.of(writer.mirror, load.mirror), GuestStop.alone(loaded.qmp));
+            loaded.requireAlive();
+            loaded.process.kill(LIMIT);
+            loaded.guest.requirePattern(loaded.guest.image());
+        }
+    }
+
+    @Test
+    void an_export_that_accepts_and_says_nothing_is_refused_and_the_guest_goes_on()
+            throws Exception {
+        try (Loaded loaded = new Loaded()) {
+            try (ServerSocketChannel silent =
+                    ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
+                Path socket = loaded.hosts.directory.resolve("silent.sock");
+                silent.bind(UnixDomainSocketAddress.of(socket));
+                long begun = System.nanoTime();
+                assertThatThrownBy(
+                                () ->
+                                        DiskMirror.start(
+                                                loaded.qmp,
+                                                GuestStop.alone(loaded.qmp),
+                                                loaded.rescue,
+                                                1,
+                                                QemuCommandLine.diskNode(1),
+                                                socket,
+                                                "disk1",
+                                                new Told()))
+                        .isInstanceOf(HypervisorException.class)
+                        .hasMessageContaining("blockdev-add")
+                        .hasMessageContaining("timeout");
+                assertThat(Duration.ofNanos(System.nanoTime() - begun))
+                        .isLessThan(Duration.ofSeconds(8));
+                loaded.requireAlive();
+            }
+            try (Mirrored again = loaded.mirror(1)) {
+                again.awaitSync();
+                remove(loaded, again);
+            }
+            loaded.requireAlive();
+        }
+    }
+
     private static int removeLeftovers(Loaded loaded) {
-        return DiskMirror.removeLeftovers(loaded.qmp, loaded.process.files().qmpOutOfBand());
+        // As after a daemon's death: its monitors are free.
+        loaded.rescue.close();
+        Path outOfBand = loaded.process.files().qmpOutOfBand();
+        int removed = DiskMirror.removeLeftovers(loaded.qmp, outOfBand);
+        loaded.rescue = RescueMonitor.open(outOfBand);
+        return removed;
     }
 }

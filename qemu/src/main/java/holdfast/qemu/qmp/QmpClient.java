@@ -51,8 +51,7 @@ public final class QmpClient implements AutoCloseable {
     private final SocketChannel channel;
     private final Thread reader;
     private final CompletableFuture<QmpGreeting> greeting = new CompletableFuture<>();
-    private final Map<Long, CompletableFuture<QmpMessage.Answer>> pending =
-            new ConcurrentHashMap<>();
+    private final Map<Long, Waiting> pending = new ConcurrentHashMap<>();
     private final AtomicLong ids = new AtomicLong();
     private final ReentrantLock writing = new ReentrantLock();
     private final List<Consumer<QmpEvent>> subscribers = new CopyOnWriteArrayList<>();
@@ -60,6 +59,9 @@ public final class QmpClient implements AutoCloseable {
     private final List<Runnable> onClosed = new CopyOnWriteArrayList<>();
     private final Set<CompletableFuture<QmpEvent>> expected = ConcurrentHashMap.newKeySet();
     private final AtomicReference<Ended> ended = new AtomicReference<>();
+
+    /** A command that QEMU has not answered, whether or not its sender still waits. */
+    private record Waiting(long sinceNanos, CompletableFuture<QmpMessage.Answer> answer) {}
 
     /** How a connection ended: by whom, and the words for it. */
     private record Ended(By by, String reason, Throwable cause) {}
@@ -189,7 +191,7 @@ public final class QmpClient implements AutoCloseable {
         }
         long id = ids.incrementAndGet();
         CompletableFuture<QmpMessage.Answer> answer = new CompletableFuture<>();
-        pending.put(id, answer);
+        pending.put(id, new Waiting(System.nanoTime(), answer));
         try {
             if (ended.get() != null) {
                 throw gone(command);
@@ -211,6 +213,15 @@ public final class QmpClient implements AutoCloseable {
             }
             throw e;
         }
+    }
+
+    /** For how long QEMU has owed an answer; 0 if it owes none. */
+    public long unansweredNanos() {
+        long now = System.nanoTime();
+        return pending.values().stream()
+                .mapToLong(waiting -> now - waiting.sinceNanos())
+                .max()
+                .orElse(0);
     }
 
     /** Commands that may carry a secret are logged without their arguments. */
@@ -396,11 +407,11 @@ public final class QmpClient implements AutoCloseable {
                             socket.getFileName(),
                             QmpCodec.excerpt(answer.raw()));
                 }
-                CompletableFuture<QmpMessage.Answer> waiting = pending.remove(answer.id());
+                Waiting waiting = pending.remove(answer.id());
                 if (waiting == null) {
                     log.debug("qmp={} unclaimed reply={}", socket.getFileName(), answer.id());
                 } else {
-                    waiting.complete(answer);
+                    waiting.answer().complete(answer);
                 }
             }
             case QmpMessage.Told(QmpEvent event) -> {
@@ -436,7 +447,7 @@ public final class QmpClient implements AutoCloseable {
         }
         IOException failure = new IOException(reason, cause);
         greeting.completeExceptionally(failure);
-        pending.values().forEach(waiting -> waiting.completeExceptionally(failure));
+        pending.values().forEach(waiting -> waiting.answer().completeExceptionally(failure));
         pending.clear();
         expected.forEach(waiting -> waiting.completeExceptionally(failure));
         if (by == By.THEM) {

@@ -53,29 +53,38 @@ final class MirrorWatch implements AutoCloseable {
         HangWatch.State state = HangWatch.begin(System.nanoTime());
         try {
             while (!closing.await(LOOK_MILLIS, TimeUnit.MILLISECONDS)) {
-                HangWatch.Look look = watched.look();
-                HangWatch.Step step = judge.step(state, look);
-                state = step.state();
-                switch (step.remedy()) {
-                    case NONE -> {}
-                    case FORGET -> {
-                        LOG.warn("event=mirror-hangs remedy=forget look={}", look);
-                        watched.forget(
-                                "QEMU waited "
-                                        + hang.toMillis()
-                                        + " ms for its mirrored disk writes to be taken; look at"
-                                        + " the load of both nodes and at the link between them");
-                    }
-                    case CUT -> {
-                        LOG.warn("event=mirror-hangs remedy=cut look={}", look);
-                        watched.cut();
-                    }
+                try {
+                    state = look(state);
+                } catch (RuntimeException e) {
+                    // Somebody has to go on watching.
+                    LOG.error("event=mirror-look-failed", e);
                 }
             }
         } catch (InterruptedException e) {
             // Nobody interrupts this thread.
             LOG.error("event=mirror-watch-ended", e);
         }
+    }
+
+    private HangWatch.State look(HangWatch.State before) {
+        HangWatch.Look look = watched.look();
+        HangWatch.Step step = judge.step(before, look);
+        switch (step.remedy()) {
+            case NONE -> {}
+            case FORGET -> {
+                LOG.warn("event=mirror-hangs remedy=forget look={}", look);
+                watched.forget(
+                        "QEMU waited "
+                                + hang.toMillis()
+                                + " ms for its mirrored disk writes to be taken; look at the load"
+                                + " of both nodes and at the link between them");
+            }
+            case CUT -> {
+                LOG.warn("event=mirror-hangs remedy=cut look={}", look);
+                watched.cut();
+            }
+        }
+        return step.state();
     }
 
     /** Nobody watches from here on. */

@@ -271,7 +271,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
     /** Whether all are; false where one failed or nobody wants to know any more. */
     private boolean awaitSync() throws InterruptedException {
         long moved = System.nanoTime();
-        long seen = -1;
+        long least = Long.MAX_VALUE;
         while (true) {
             lock.lock();
             try {
@@ -288,16 +288,17 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
             } finally {
                 lock.unlock();
             }
-            long now = lookAtProgress();
-            if (now != seen) {
-                seen = now;
+            long leftBytes = lookAtProgress();
+            if (leftBytes < least) {
+                least = leftBytes;
                 moved = System.nanoTime();
             } else if (System.nanoTime() - moved > mirroring.stall().toNanos()) {
                 fail(
                         "the copy of the disks stands still since "
                                 + mirroring.stall().toSeconds()
-                                + " s at byte "
-                                + now);
+                                + " s with "
+                                + leftBytes
+                                + " bytes left");
                 return false;
             }
         }
@@ -307,9 +308,14 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
         return copies.stream().allMatch(copy -> copy.state == ProtectedGuest.DiskState.IN_SYNC);
     }
 
-    /** Asks without the lock: the answer comes on the thread that tells of events. */
+    /**
+     * Asks without the lock: the answer comes on the thread that tells of events.
+     *
+     * @return bytes that are still to be copied. Not those that were: the guest's own writes count
+     *     among them, and go on where the copy does not
+     */
     private long lookAtProgress() {
-        long sum = 0;
+        long leftBytes = 0;
         for (Copy copy : copies) {
             Optional<DiskMirror> mirror = copy.mirror;
             if (mirror.isPresent() && mirror.get().failure().isEmpty()) {
@@ -320,10 +326,14 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                 } finally {
                     lock.unlock();
                 }
-                sum += progress.doneBytes() + copy.export.forwardedBytes();
+                // A job that has just begun does not know yet how much it is.
+                leftBytes +=
+                        progress.totalBytes() == 0
+                                ? copy.source.bytes()
+                                : progress.totalBytes() - progress.doneBytes();
             }
         }
-        return sum;
+        return leftBytes;
     }
 
     private void fail(String reason) {

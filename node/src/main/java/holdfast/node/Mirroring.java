@@ -8,11 +8,10 @@ import java.util.function.UnaryOperator;
 /**
  * How the disks of a node's domains are mirrored.
  *
- * @param stall a first copy that did not move for so long does not move any more
- * @param hang QEMU waits no longer than this for what it mirrors to, before writes are taken
- *     without being forwarded, and {@link HangWatch#GRACE} more before its connections are cut;
- *     with a reserve for the latter shorter than its monitor's limit, at which a suspend counts as
- *     failed
+ * @param stall a first copy that comes no nearer to its end for so long is given up
+ * @param hang for so long QEMU may wait for what it mirrors to; then writes are taken without being
+ *     forwarded, and {@link HangWatch#GRACE} later its connections are cut. Both together are
+ *     shorter than the limit of its monitor, at which a suspend counts as failed
  * @param served what is served in place of an export: that export itself, but for tests of what
  *     happens when it fails
  */

@@ -6,7 +6,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 import com.fasterxml.jackson.databind.JsonNode;
 
 import holdfast.engine.HypervisorException;
+import holdfast.node.nbd.ExtentSink;
 import holdfast.node.nbd.MemoryExport;
+import holdfast.node.nbd.NbdException;
+import holdfast.node.nbd.NbdExport;
 import holdfast.node.nbd.NbdLimits;
 import holdfast.node.nbd.NbdServer;
 import holdfast.qemu.disk.DiskMirror;
@@ -18,6 +21,7 @@ import holdfast.qemu.launch.QemuFiles;
 import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.net.GuestStop;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.wire.nbd.NbdError;
 
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -27,6 +31,7 @@ import java.io.IOException;
 import java.io.RandomAccessFile;
 import java.net.StandardProtocolFamily;
 import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -51,6 +56,7 @@ import java.util.concurrent.TimeoutException;
 class DiskMirrorTest {
     private static final Duration LIMIT = Duration.ofSeconds(30);
     private static final int LOADED_MIB = 4;
+    private static final int DISK_BYTES = 8 << 20;
     private static final int ROUNDS = "all".equals(System.getProperty("holdfast.kills")) ? 24 : 8;
 
     /** A QEMU whose guest checks what it writes to disk 0, and loads disk 1. */
@@ -58,6 +64,7 @@ class DiskMirrorTest {
         final TestHosts hosts = new TestHosts();
         final DiskGuest guest = DiskGuest.in(hosts, "g");
         final QemuProcess process;
+        private Optional<NbdServer> source = Optional.empty();
         final QmpClient qmp;
         RescueMonitor rescue;
 
@@ -65,10 +72,17 @@ class DiskMirrorTest {
         final List<String> told = Collections.synchronizedList(new ArrayList<>());
 
         Loaded() throws Exception {
+            this(Optional.empty());
+        }
+
+        /**
+         * @param loaded what disk 1 is, where it is no file
+         */
+        Loaded(Optional<NbdExport> loaded) throws Exception {
             Path load = hosts.directory.resolve("load.img");
             for (Path image : List.of(guest.image(), load)) {
                 try (RandomAccessFile file = new RandomAccessFile(image.toFile(), "rw")) {
-                    file.setLength(8 << 20);
+                    file.setLength(DISK_BYTES);
                 }
             }
             Path boot = DiskGuest.bootFiles();
@@ -85,6 +99,17 @@ class DiskMirrorTest {
                                                     + LOADED_MIB))
                             .withDisks(List.of(disk(guest.image()), disk(load)))
                             .withSerial(guest.serial());
+            if (loaded.isPresent()) {
+                Path socket = hosts.directory.resolve("source.sock");
+                source =
+                        Optional.of(
+                                NbdServer.open(
+                                        UnixDomainSocketAddress.of(socket),
+                                        NbdLimits.DEFAULT,
+                                        Optional.empty()));
+                source.get().add(loaded.get());
+                spec = remote(spec, guest.image(), socket, loaded.get().name());
+            }
             process =
                     QemuProcess.start(
                             spec,
@@ -110,12 +135,32 @@ class DiskMirrorTest {
             guest.awaitWrites();
         }
 
+        /** As {@code spec}, but disk 1 is what an NBD server serves. */
+        private static DomainSpec remote(DomainSpec spec, Path image, Path socket, String export) {
+            String node = QemuCommandLine.diskNode(1);
+            return spec.withDisks(List.of(disk(image)))
+                    .withExtra(
+                            List.of(
+                                    "-blockdev",
+                                    "driver=nbd,node-name=%s,server.type=unix,server.path=%s,export=%s"
+                                            .formatted(node, socket, export),
+                                    "-device",
+                                    "virtio-blk-pci,drive=" + node));
+        }
+
         private static DomainSpec.Disk disk(Path image) {
             return new DomainSpec.Disk(image, DomainSpec.Format.RAW, DomainSpec.Access.READ_WRITE);
         }
 
         Mirrored mirror(int disk) throws IOException {
-            return new Mirrored(this, disk);
+            return mirror(disk, DISK_BYTES);
+        }
+
+        /**
+         * @param bytes of the export
+         */
+        Mirrored mirror(int disk, int bytes) throws IOException {
+            return new Mirrored(this, disk, bytes);
         }
 
         void requireAlive() throws Exception {
@@ -136,6 +181,9 @@ class DiskMirrorTest {
             rescue.close();
             qmp.close();
             process.kill(LIMIT);
+            if (source.isPresent()) {
+                source.get().close();
+            }
             hosts.close();
         }
     }
@@ -163,10 +211,10 @@ class DiskMirrorTest {
         private final NbdServer server;
         final Told told = new Told();
 
-        Mirrored(Loaded loaded, int disk) throws IOException {
+        Mirrored(Loaded loaded, int disk, int bytes) throws IOException {
             Path socket = loaded.hosts.directory.resolve("disk" + disk + ".sock");
             Files.deleteIfExists(socket);
-            memory = new MemoryExport("disk" + disk, 8 << 20);
+            memory = new MemoryExport("disk" + disk, bytes);
             export = new FaultyExport(memory);
             server =
                     NbdServer.open(
@@ -370,6 +418,64 @@ class DiskMirrorTest {
             }
             loaded.requireAlive();
         }
+    }
+
+    /** As one whose memory or whose look at the disks fails at its start: it ends by itself. */
+    @Test
+    void a_job_that_ends_at_its_start_is_noticed_at_once_and_the_guest_goes_on() throws Exception {
+        try (Loaded loaded = new Loaded()) {
+            for (int round = 0; round < ROUNDS; round++) {
+                try (Mirrored mirrored = loaded.mirror(1, DISK_BYTES - 65536)) {
+                    await(mirrored.told.failed);
+                    assertThat(mirrored.mirror.failure().orElseThrow())
+                            .contains("it ended: Source and target image have different sizes");
+                    assertThat(loaded.jobs()).isEmpty();
+                    remove(loaded, mirrored);
+                }
+                try (Mirrored again = loaded.mirror(1)) {
+                    again.awaitSync();
+                    remove(loaded, again);
+                }
+            }
+            loaded.requireAlive();
+        }
+    }
+
+    @Test
+    void a_disk_that_does_not_say_what_it_holds_is_copied_whole() throws Exception {
+        MemoryExport holds = new MemoryExport("source", DISK_BYTES);
+        CountDownLatch asked = new CountDownLatch(1);
+        NbdExport mute =
+                new FaultyExport(holds) {
+                    @Override
+                    public void blockStatus(long offset, long lengthBytes, ExtentSink sink)
+                            throws IOException {
+                        asked.countDown();
+                        throw new NbdException(NbdError.EIO, "cannot say");
+                    }
+                };
+        try (Loaded loaded = new Loaded(Optional.of(mute))) {
+            try (Mirrored mirrored = loaded.mirror(1)) {
+                mirrored.awaitSync();
+                await(asked);
+                loaded.qmp.execute("stop");
+                assertThat(mirrored.mirror.failure()).isEmpty();
+                assertThat(content(mirrored.memory)).isEqualTo(content(holds));
+                loaded.qmp.execute("cont");
+                remove(loaded, mirrored);
+            }
+            loaded.requireAlive();
+        } finally {
+            holds.close();
+        }
+    }
+
+    private static byte[] content(MemoryExport export) throws IOException {
+        ByteBuffer all = ByteBuffer.allocateDirect(DISK_BYTES);
+        export.read(0, all);
+        byte[] bytes = new byte[DISK_BYTES];
+        all.flip().get(bytes);
+        return bytes;
     }
 
     private static int removeLeftovers(Loaded loaded) {

@@ -1,6 +1,7 @@
 package holdfast.node;
 
 import holdfast.node.nbd.Durability;
+import holdfast.node.nbd.ExtentSink;
 import holdfast.node.nbd.NbdException;
 import holdfast.node.nbd.NbdExport;
 import holdfast.node.nbd.ZeroFlag;
@@ -13,7 +14,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 
 /** Passes on to another export, but answers one write with an error, or hangs, when told to. */
-final class FaultyExport implements NbdExport {
+class FaultyExport implements NbdExport {
     private final NbdExport target;
     private final AtomicLong writesUntilLost = new AtomicLong(Long.MAX_VALUE);
     private final AtomicLong writesUntilHanging = new AtomicLong(Long.MAX_VALUE);
@@ -113,6 +114,11 @@ final class FaultyExport implements NbdExport {
     @Override
     public void flush() throws IOException {
         target.flush();
+    }
+
+    @Override
+    public void blockStatus(long offset, long lengthBytes, ExtentSink sink) throws IOException {
+        target.blockStatus(offset, lengthBytes, sink);
     }
 
     @Override

@@ -40,6 +40,10 @@ final class TestHosts implements AutoCloseable {
     }
 
     Node start(String name, Node.Looks looks) {
+        return start(name, looks, Mirroring.DEFAULT);
+    }
+
+    Node start(String name, Node.Looks looks, Mirroring mirroring) {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =
@@ -54,7 +58,8 @@ final class TestHosts implements AutoCloseable {
                                 100,
                                 DEADLINE_MILLIS,
                                 looks,
-                                directory.resolve("hooks")));
+                                directory.resolve("hooks")),
+                        mirroring);
         nodes.add(node);
         return node;
     }

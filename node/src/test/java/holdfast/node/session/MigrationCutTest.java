@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceOutcome;
+import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.node.link.BulkCompression;
 import holdfast.node.link.FrameProxy;
 import holdfast.node.link.FrameProxy.Act;
@@ -292,7 +293,7 @@ class MigrationCutTest {
                                     Duration.ofSeconds(10),
                                     System.nanoTime()),
                             guests.leaving(),
-                            MovingGuests.unthrottled(),
+                            ThrottledGuest.unthrottled(),
                             (_, _) -> Optional.empty(),
                             A,
                             new Quiet());

@@ -114,10 +114,18 @@ final class MigrationHost {
                                     List.of(),
                                     body.place().files().qmpOutOfBand(),
                                     body.place().files().directory(),
-                                    QemuGuest.Output.UNHELD),
+                                    QemuGuest.Output.UNHELD,
+                                    registry.mirroring()),
                             new GuestThrottle(body.operated()),
                             (copies, stream) ->
-                                    disks(view.spec(), body, probes, request, copies, stream),
+                                    disks(
+                                            view.spec(),
+                                            body,
+                                            probes,
+                                            request,
+                                            copies,
+                                            stream,
+                                            registry.mirroring()),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
@@ -146,7 +154,8 @@ final class MigrationHost {
             StorageProbes probes,
             MigrateRequest request,
             List<AcceptCookie.Copy> copies,
-            Optional<DiskStream> stream) {
+            Optional<DiskStream> stream,
+            Mirroring mirroring) {
         if (request.storage() == MigrateRequest.Storage.COPY
                 && copies.size() < probes.disks().size()) {
             throw new HypervisorException(
@@ -174,7 +183,8 @@ final class MigrationHost {
                                                                         copy.disk()),
                                                                 copy.bytes()))
                                         .toList(),
-                                to));
+                                to,
+                                mirroring));
     }
 
     private static void requireAsked(StorageProbes probes, List<AcceptCookie.Copy> copies) {

@@ -8,6 +8,7 @@ import holdfast.node.nbd.NbdServer;
 import holdfast.node.session.MigrationSource;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
+import holdfast.qemu.disk.RescueMonitor;
 import holdfast.qemu.linux.SocketBuffers;
 import holdfast.qemu.linux.SystemCallException;
 import holdfast.qemu.net.GuestStop;
@@ -46,9 +47,6 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
 
     /** A long write of the guest crosses the socket in one piece. */
     private static final int SEND_BUFFER_BYTES = 2 << 20;
-
-    /** A copy that did not move for so long does not move any more. */
-    private static final long STALL_NANOS = TimeUnit.SECONDS.toNanos(30);
 
     /** Attaching takes two monitor commands a disk; this is for a starved host. */
     private static final Duration ATTACH_LIMIT = Duration.ofSeconds(40);
@@ -98,6 +96,52 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
         }
     }
 
+    /** What QEMU writes to, as the watch sees it. */
+    private final class Exports implements MirrorWatch.Watched {
+        private final NbdServer served;
+        private final RescueMonitor monitor;
+
+        Exports(NbdServer served, RescueMonitor monitor) {
+            this.served = served;
+            this.monitor = monitor;
+        }
+
+        @Override
+        public HangWatch.Look look() {
+            return new HangWatch.Look(
+                    System.nanoTime(),
+                    served.longestRequestNanos(),
+                    copies.stream().mapToLong(this::requests).sum(),
+                    qmp.unansweredNanos(),
+                    stream.isDiscarding());
+        }
+
+        private long requests(Copy copy) {
+            return served.statistics(copy.export.name()).requests();
+        }
+
+        @Override
+        public void forget(String reason) {
+            stream.discard();
+            fail(reason);
+        }
+
+        @Override
+        public void cut() {
+            for (Copy copy : copies) {
+                try {
+                    DiskMirror.cut(monitor, copy.source.index());
+                } catch (HypervisorException e) {
+                    // Some may not be attached; where a hang lasts, this comes again.
+                    LOG.warn(
+                            "event=not-cut disk={} reason=\"{}\"",
+                            copy.source.index(),
+                            e.getMessage());
+                }
+            }
+        }
+    }
+
     private final QmpClient qmp;
     private final long pid;
     private final GuestStop stop;
@@ -107,7 +151,10 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
     private final List<Copy> copies = new ArrayList<>();
     private final ReentrantLock lock = new ReentrantLock();
     private final Condition changed = lock.newCondition();
+    private final Mirroring mirroring;
     private Optional<NbdServer> server = Optional.empty();
+    private Optional<RescueMonitor> rescue = Optional.empty();
+    private Optional<MirrorWatch> watch = Optional.empty();
     private Optional<Thread> copying = Optional.empty();
     private Consumer<String> whenFailed = _ -> {};
     private boolean failed;
@@ -118,7 +165,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
      * @param qmp the monitor that also suspends the domain: see {@link DiskMirror#failure}
      * @param pid of that QEMU
      * @param stop how the guest is stopped when the mirrors are taken out
-     * @param outOfBand for a QEMU that hangs
+     * @param outOfBand for a QEMU that hangs; free for a client
      * @param directory for the server's socket; short, accessible to QEMU
      * @param sources in the order of OPEN_SESSION
      */
@@ -129,13 +176,15 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
             Path outOfBand,
             Path directory,
             List<Source> sources,
-            DiskStream stream) {
+            DiskStream stream,
+            Mirroring mirroring) {
         this.qmp = qmp;
         this.pid = pid;
         this.stop = stop;
         this.outOfBand = outOfBand;
         this.socket = directory.resolve(SOCKET);
         this.stream = stream;
+        this.mirroring = mirroring;
         for (Source source : sources) {
             copies.add(new Copy(source, copies.size()));
         }
@@ -157,8 +206,12 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                             Optional.empty());
             server = Optional.of(opened);
             for (Copy copy : copies) {
-                opened.add(copy.export);
+                opened.add(mirroring.served().apply(copy.export));
             }
+            rescue = Optional.of(RescueMonitor.open(outOfBand));
+            watch =
+                    Optional.of(
+                            MirrorWatch.begin(mirroring.hang(), new Exports(opened, rescue.get())));
             for (Copy copy : copies) {
                 if (isClosing()) {
                     return;
@@ -191,7 +244,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                 DiskMirror.start(
                         qmp,
                         stop,
-                        outOfBand,
+                        rescue.orElseThrow(),
                         copy.source.index(),
                         copy.source.node(),
                         socket,
@@ -218,7 +271,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
     /** Whether all are; false where one failed or nobody wants to know any more. */
     private boolean awaitSync() throws InterruptedException {
         long moved = System.nanoTime();
-        long seen = -1;
+        long least = Long.MAX_VALUE;
         while (true) {
             lock.lock();
             try {
@@ -235,16 +288,17 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
             } finally {
                 lock.unlock();
             }
-            long now = lookAtProgress();
-            if (now != seen) {
-                seen = now;
+            long leftBytes = lookAtProgress();
+            if (leftBytes < least) {
+                least = leftBytes;
                 moved = System.nanoTime();
-            } else if (System.nanoTime() - moved > STALL_NANOS) {
+            } else if (System.nanoTime() - moved > mirroring.stall().toNanos()) {
                 fail(
                         "the copy of the disks stands still since "
-                                + TimeUnit.NANOSECONDS.toSeconds(STALL_NANOS)
-                                + " s at byte "
-                                + now);
+                                + mirroring.stall().toSeconds()
+                                + " s with "
+                                + leftBytes
+                                + " bytes left");
                 return false;
             }
         }
@@ -254,9 +308,14 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
         return copies.stream().allMatch(copy -> copy.state == ProtectedGuest.DiskState.IN_SYNC);
     }
 
-    /** Asks without the lock: the answer comes on the thread that tells of events. */
+    /**
+     * Asks without the lock: the answer comes on the thread that tells of events.
+     *
+     * @return bytes that are still to be copied. Not those that were: the guest's own writes count
+     *     among them, and go on where the copy does not
+     */
     private long lookAtProgress() {
-        long sum = 0;
+        long leftBytes = 0;
         for (Copy copy : copies) {
             Optional<DiskMirror> mirror = copy.mirror;
             if (mirror.isPresent() && mirror.get().failure().isEmpty()) {
@@ -267,10 +326,14 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                 } finally {
                     lock.unlock();
                 }
-                sum += progress.doneBytes() + copy.export.forwardedBytes();
+                // A job that has just begun does not know yet how much it is.
+                leftBytes +=
+                        progress.totalBytes() == 0
+                                ? copy.source.bytes()
+                                : progress.totalBytes() - progress.doneBytes();
             }
         }
-        return sum;
+        return leftBytes;
     }
 
     private void fail(String reason) {
@@ -367,6 +430,8 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
             DiskMirror.remove(copies.stream().flatMap(copy -> copy.mirror.stream()).toList(), stop);
             removed = true;
         }
+        watch.ifPresent(MirrorWatch::close);
+        rescue.ifPresent(RescueMonitor::close);
         server.ifPresent(MirroredDisks::close);
     }
 

@@ -129,8 +129,13 @@ public final class Node implements NodeApi, AutoCloseable {
      * @throws ApiException if the address is taken or the state directory cannot be used
      */
     public static Node start(Settings settings) {
+        return start(settings, Mirroring.DEFAULT);
+    }
+
+    /** As the other one, with disks mirrored in a way of one's own. */
+    static Node start(Settings settings, Mirroring mirroring) {
         try {
-            return new Node(settings);
+            return new Node(settings, mirroring);
         } catch (IOException e) {
             throw ApiException.missing(
                     "node "
@@ -146,7 +151,7 @@ public final class Node implements NodeApi, AutoCloseable {
         }
     }
 
-    private Node(Settings settings) throws IOException {
+    private Node(Settings settings, Mirroring mirroring) throws IOException {
         this.settings = settings;
         Path state = settings.state().path();
         NodeIdentity self = new NodeIdentity(settings.name(), identity(state), VERSION);
@@ -158,7 +163,8 @@ public final class Node implements NodeApi, AutoCloseable {
                         settings.ramDirectory(),
                         settings.replicaDirectory(),
                         new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
-                        new SessionLedger(state.resolve("sessions")));
+                        new SessionLedger(state.resolve("sessions")),
+                        mirroring);
         reprotector = new Reprotector(registry, settings.looks());
         secondaries = new SecondaryHost(registry, reprotector);
         lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));

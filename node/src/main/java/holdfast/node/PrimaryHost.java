@@ -166,7 +166,8 @@ final class PrimaryHost {
                         disks,
                         body.place().files().qmpOutOfBand(),
                         body.place().files().directory(),
-                        request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD);
+                        request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD,
+                        registry.mirroring());
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
         SessionLedger.Entry entry =
                 new SessionLedger.Entry(

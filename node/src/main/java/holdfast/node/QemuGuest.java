@@ -20,6 +20,7 @@ import java.util.Optional;
  * @param disks what OPEN_SESSION names, in its order
  * @param outOfBand the monitor for a QEMU that hangs
  * @param output whether the domain's output waits for its commit
+ * @param mirroring of those disks
  */
 record QemuGuest(
         QemuDomain qemu,
@@ -27,7 +28,8 @@ record QemuGuest(
         List<MirroredDisks.Source> disks,
         Path outOfBand,
         Path socketDirectory,
-        Output output)
+        Output output,
+        Mirroring mirroring)
         implements ProtectedGuest {
     /** What happens to frames the guest sends. */
     enum Output {
@@ -64,7 +66,8 @@ record QemuGuest(
                 outOfBand,
                 socketDirectory,
                 disks,
-                stream);
+                stream,
+                mirroring);
     }
 
     @Override

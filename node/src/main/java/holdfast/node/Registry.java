@@ -34,6 +34,7 @@ final class Registry {
     private final Optional<Path> replicaDirectory;
     private final DomainStore<DomainSpec> store;
     private final SessionLedger ledger;
+    private final Mirroring mirroring;
     private final ConcurrentHashMap<String, HostedDomain> domains = new ConcurrentHashMap<>();
 
     Registry(
@@ -42,13 +43,15 @@ final class Registry {
             Path ramDirectory,
             Optional<Path> replicaDirectory,
             DomainStore<DomainSpec> store,
-            SessionLedger ledger) {
+            SessionLedger ledger,
+            Mirroring mirroring) {
         this.self = self;
         this.state = state;
         this.ramDirectory = ramDirectory;
         this.replicaDirectory = replicaDirectory;
         this.store = store;
         this.ledger = ledger;
+        this.mirroring = mirroring;
     }
 
     NodeIdentity self() {
@@ -65,6 +68,10 @@ final class Registry {
 
     SessionLedger ledger() {
         return ledger;
+    }
+
+    Mirroring mirroring() {
+        return mirroring;
     }
 
     StateDirectory state() {

@@ -248,7 +248,9 @@ class DiskReplicationTest {
             a.pause("g");
             a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
             a.unpause("g");
-            // The guest fills holes, until there is no room for more.
+            // It boots, which takes a busy machine long, and then fills holes, until there is no
+            // room for more.
+            guest.awaitWrites();
             DomainStatus alone = await(a, "g", s -> s.role() == Role.UNPROTECTED);
             assertThat(alone.state()).isEqualTo(State.RUNNING);
             assertThat(alone.lastEvent().text())

@@ -1,6 +1,7 @@
 package holdfast.node;
 
 import holdfast.node.nbd.Durability;
+import holdfast.node.nbd.ExtentSink;
 import holdfast.node.nbd.NbdException;
 import holdfast.node.nbd.NbdExport;
 import holdfast.node.nbd.ZeroFlag;
@@ -12,13 +13,18 @@ import java.util.Set;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** Passes writes on to another export, but answers one with an error when told to. */
-final class FaultyExport implements NbdExport {
+/** Passes on to another export, but answers one write with an error, or hangs, when told to. */
+class FaultyExport implements NbdExport {
     private final NbdExport target;
     private final AtomicLong writesUntilLost = new AtomicLong(Long.MAX_VALUE);
+    private final AtomicLong writesUntilHanging = new AtomicLong(Long.MAX_VALUE);
+    private final CountDownLatch released = new CountDownLatch(1);
 
     /** A write is, or is about to be, answered with an error. */
     final CountDownLatch lost = new CountDownLatch(1);
+
+    /** A write hangs. */
+    final CountDownLatch hung = new CountDownLatch(1);
 
     FaultyExport(NbdExport target) {
         this.target = target;
@@ -29,7 +35,27 @@ final class FaultyExport implements NbdExport {
         writesUntilLost.set(write);
     }
 
+    /** Of the writes from now on, this one, counted from 1, and those after it hang. */
+    void hang(long write) {
+        writesUntilHanging.set(write);
+    }
+
+    /** What hangs goes on. */
+    void release() {
+        writesUntilHanging.set(Long.MAX_VALUE);
+        released.countDown();
+    }
+
     private void written() throws NbdException {
+        if (writesUntilHanging.decrementAndGet() <= 0) {
+            hung.countDown();
+            try {
+                released.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new NbdException(NbdError.ESHUTDOWN, "interrupted");
+            }
+        }
         if (writesUntilLost.decrementAndGet() == 0) {
             lost.countDown();
             throw new NbdException(NbdError.EIO, "this one is lost");
@@ -49,6 +75,16 @@ final class FaultyExport implements NbdExport {
     @Override
     public boolean readOnly() {
         return false;
+    }
+
+    @Override
+    public int writeBytesMax() {
+        return target.writeBytesMax();
+    }
+
+    @Override
+    public boolean wantsFlush() {
+        return target.wantsFlush();
     }
 
     @Override
@@ -78,6 +114,11 @@ final class FaultyExport implements NbdExport {
     @Override
     public void flush() throws IOException {
         target.flush();
+    }
+
+    @Override
+    public void blockStatus(long offset, long lengthBytes, ExtentSink sink) throws IOException {
+        target.blockStatus(offset, lengthBytes, sink);
     }
 
     @Override

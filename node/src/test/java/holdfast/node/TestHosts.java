@@ -40,15 +40,20 @@ final class TestHosts implements AutoCloseable {
     }
 
     Node start(String name, Node.Looks looks) {
-        return start(name, looks, Optional.of(directory.resolve(name + "-replicas")));
+        return start(name, looks, Mirroring.DEFAULT);
     }
 
     /** Where replicas lie as the description says. */
     Node startWithoutReplicaDirectory(String name) {
-        return start(name, Node.Looks.BY_ITSELF, Optional.empty());
+        return start(name, Node.Looks.BY_ITSELF, Mirroring.DEFAULT, Optional.empty());
     }
 
-    private Node start(String name, Node.Looks looks, Optional<Path> replicaDirectory) {
+    Node start(String name, Node.Looks looks, Mirroring mirroring) {
+        return start(name, looks, mirroring, Optional.of(directory.resolve(name + "-replicas")));
+    }
+
+    private Node start(
+            String name, Node.Looks looks, Mirroring mirroring, Optional<Path> replicaDirectory) {
         StateDirectory state = new StateDirectory(directory.resolve(name));
         state.create();
         Node node =
@@ -63,7 +68,8 @@ final class TestHosts implements AutoCloseable {
                                 100,
                                 DEADLINE_MILLIS,
                                 looks,
-                                directory.resolve("hooks")));
+                                directory.resolve("hooks")),
+                        mirroring);
         nodes.add(node);
         return node;
     }

@@ -324,6 +324,11 @@ public final class DiskStream {
         }
     }
 
+    /** Whether writes are accepted and forgotten. */
+    public boolean isDiscarding() {
+        return discarding;
+    }
+
     public Figures figures() {
         lock.lock();
         try {

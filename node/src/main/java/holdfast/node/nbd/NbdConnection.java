@@ -193,6 +193,14 @@ final class NbdConnection {
         }
     }
 
+    /** For how long its request has waited for the export; 0 if none does. */
+    long workedNanos(long nowNanos) {
+        NbdStream working = stream;
+        return phase instanceof Phase.Serving && working != null
+                ? working.workedNanos(nowNanos)
+                : 0;
+    }
+
     /** Ends the connection from another thread; its own thread ends soon after. */
     void close(String reason, boolean broken) {
         synchronized (this) {

@@ -184,6 +184,15 @@ public final class NbdServer implements AutoCloseable {
         return served.statistics();
     }
 
+    /** For how long the request that waits longest has waited for its export; 0 if none does. */
+    public long longestRequestNanos() {
+        long now = System.nanoTime();
+        return connections().stream()
+                .mapToLong(connection -> connection.workedNanos(now))
+                .max()
+                .orElse(0);
+    }
+
     private static IllegalArgumentException noExport(String name) {
         return new IllegalArgumentException("no export \"" + name + "\"");
     }

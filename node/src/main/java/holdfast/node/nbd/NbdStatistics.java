@@ -24,4 +24,9 @@ public record NbdStatistics(
         long errors,
         long bytesRead,
         long bytesWritten,
-        long bytesZeroed) {}
+        long bytesZeroed) {
+    /** Of all kinds, those that are at work included. */
+    public long requests() {
+        return readRequests + writeRequests + zeroRequests + flushRequests + otherRequests;
+    }
+}

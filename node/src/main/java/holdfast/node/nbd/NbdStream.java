@@ -29,7 +29,8 @@ final class NbdStream implements AutoCloseable {
     /** Replies are sent at the latest when this much has gathered. */
     private static final int BATCH_BYTES = 256 * 1024;
 
-    private static final long NOT_WAITING = 0;
+    /** In both of the fields below: it is not so. */
+    private static final long NEITHER = 0;
 
     private final SocketChannel socket;
     private final Arena arena = Arena.ofShared();
@@ -39,7 +40,8 @@ final class NbdStream implements AutoCloseable {
     private ByteBuffer inView;
     private ByteBuffer outView;
     private long received;
-    private volatile long waitingSinceNanos = NOT_WAITING;
+    private volatile long waitingSinceNanos = NEITHER;
+    private volatile long workingSinceNanos = NEITHER;
 
     NbdStream(SocketChannel socket) {
         this.socket = socket;
@@ -87,7 +89,7 @@ final class NbdStream implements AutoCloseable {
         channel = secure;
         waiting();
         secure.handshake();
-        waitingSinceNanos = NOT_WAITING;
+        waitingSinceNanos = NEITHER;
     }
 
     /** Of the next byte that {@link #in()} gives, from the start of the connection. */
@@ -108,7 +110,13 @@ final class NbdStream implements AutoCloseable {
     /** Nanoseconds since the client should have sent or taken something; 0 if it need not. */
     long waitedNanos(long nowNanos) {
         long since = waitingSinceNanos;
-        return since == NOT_WAITING ? 0 : nowNanos - since;
+        return since == NEITHER ? 0 : nowNanos - since;
+    }
+
+    /** Nanoseconds since this side had what it needs for the next reply; 0 if it has not. */
+    long workedNanos(long nowNanos) {
+        long since = workingSinceNanos;
+        return since == NEITHER ? 0 : nowNanos - since;
     }
 
     /**
@@ -117,11 +125,15 @@ final class NbdStream implements AutoCloseable {
      * @return false at the end of the stream
      */
     boolean awaitNext() throws IOException {
-        if (in.hasRemaining()) {
-            return true;
+        if (!in.hasRemaining()) {
+            flush();
+            workingSinceNanos = NEITHER;
+            if (receive(READ_AHEAD_BYTES) < 0) {
+                return false;
+            }
         }
-        flush();
-        return receive(READ_AHEAD_BYTES) >= 0;
+        working();
+        return true;
     }
 
     /** Has {@code bytes} in {@link #in()}, which must have room for them. */
@@ -144,7 +156,7 @@ final class NbdStream implements AutoCloseable {
             }
             waiting();
         }
-        waitingSinceNanos = NOT_WAITING;
+        working();
     }
 
     private int receive(int most) throws IOException {
@@ -204,14 +216,24 @@ final class NbdStream implements AutoCloseable {
                 }
             }
         } finally {
-            waitingSinceNanos = NOT_WAITING;
+            working();
             out.clear();
         }
     }
 
     private void waiting() {
+        workingSinceNanos = NEITHER;
+        waitingSinceNanos = now();
+    }
+
+    private void working() {
+        waitingSinceNanos = NEITHER;
+        workingSinceNanos = now();
+    }
+
+    private static long now() {
         long now = System.nanoTime();
-        waitingSinceNanos = now == NOT_WAITING ? 1 : now;
+        return now == NEITHER ? 1 : now;
     }
 
     /** Ends TLS in order, then the connection, then frees the buffers. */
@@ -221,7 +243,7 @@ final class NbdStream implements AutoCloseable {
             waiting();
             channel.close();
         } finally {
-            waitingSinceNanos = NOT_WAITING;
+            waitingSinceNanos = NEITHER;
             socket.close();
             arena.close();
         }

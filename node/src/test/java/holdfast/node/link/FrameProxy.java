@@ -208,13 +208,23 @@ public final class FrameProxy implements AutoCloseable {
                 } else {
                     while (true) {
                         byte[] frame = frame(in);
-                        pass(Handshake.name(decoded(frame)), frame, 0, frame.length);
+                        LinkMessage message = decoded(frame);
+                        if (message instanceof LinkMessage.DiskWrite write) {
+                            frame = followed(frame, in.readNBytes(write.bytes()));
+                        }
+                        pass(Handshake.name(message), frame, 0, frame.length);
                     }
                 }
             } catch (IOException e) {
                 // The end of one end is that of the other, but what was said before arrives.
                 shutDown(to);
             }
+        }
+
+        private static byte[] followed(byte[] frame, byte[] data) {
+            byte[] both = java.util.Arrays.copyOf(frame, frame.length + data.length);
+            System.arraycopy(data, 0, both, frame.length, data.length);
+            return both;
         }
 
         private void stream(DataInputStream in) throws IOException {

@@ -24,14 +24,25 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
 
 /** Whatever a client does, its own connection ends, and a good client beside it notices nothing. */
-@Timeout(60)
+@Timeout(120)
 class HostileClientTest {
+    /**
+     * Those of time are no matter of most of these tests: a good client of a starved machine needs
+     * seconds for its first handshake.
+     */
     private static final NbdLimits LIMITS =
-            new NbdLimits(4, 8, Duration.ofSeconds(2), Duration.ofSeconds(2));
+            new NbdLimits(4, 8, Duration.ofSeconds(60), Duration.ofSeconds(60));
+
+    /** For tests that wait for them; the good client has to keep them, too. */
+    private static final Duration SHORT = Duration.ofSeconds(5);
+
+    private static final int GOOD_LIMIT_MILLIS = 60_000;
 
     @TempDir Path directory;
 
@@ -39,20 +50,33 @@ class HostileClientTest {
     private MemoryExport memory;
     private final AtomicBoolean stop = new AtomicBoolean();
     private final AtomicReference<Throwable> noticed = new AtomicReference<>();
+    private final CountDownLatch working = new CountDownLatch(1);
     private long goodRounds;
     private Thread good;
 
     @BeforeEach
-    void open() throws IOException {
+    void open() throws Exception {
+        serve(LIMITS);
+    }
+
+    private void serve(NbdLimits limits) throws Exception {
         server =
                 NbdServer.open(
                         UnixDomainSocketAddress.of(directory.resolve("nbd")),
-                        LIMITS,
+                        limits,
                         Optional.empty());
         memory = new MemoryExport("disk0", 16 << 20);
         server.add(memory);
         TestClient client = TestClient.structured(server.address(), "disk0");
         good = Thread.ofPlatform().name("good-client").start(() -> work(client));
+        assertThat(working.await(GOOD_LIMIT_MILLIS, TimeUnit.MILLISECONDS)).isTrue();
+    }
+
+    /** The good client has said all there is to say by now, and is quick to say it again. */
+    private void serveAnewWithShortLimits() throws Exception {
+        the_good_client_noticed_nothing();
+        stop.set(false);
+        serve(new NbdLimits(LIMITS.connectionsMax(), LIMITS.handshakesMax(), SHORT, SHORT));
     }
 
     private void work(TestClient client) {
@@ -67,6 +91,7 @@ class HostileClientTest {
                 assertThat(client.reply()).isInstanceOf(NbdReply.OffsetData.class);
                 assertThat(client.receive(4096)).isEqualTo(ByteBuffer.wrap(data));
                 goodRounds++;
+                working.countDown();
             }
             client.request(new NbdRequest.Disconnect(0, 0));
             client.awaitEnd();
@@ -78,7 +103,8 @@ class HostileClientTest {
     @AfterEach
     void the_good_client_noticed_nothing() throws Exception {
         stop.set(true);
-        good.join(10_000);
+        good.join(GOOD_LIMIT_MILLIS);
+        assertThat(good.isAlive()).isFalse();
         server.close();
         memory.close();
         assertThat(noticed.get()).isNull();
@@ -219,7 +245,8 @@ class HostileClientTest {
     }
 
     @Test
-    void half_a_handshake_is_closed_at_its_deadline_and_frees_its_place() throws IOException {
+    void half_a_handshake_is_closed_at_its_deadline_and_frees_its_place() throws Exception {
+        serveAnewWithShortLimits();
         long start = System.nanoTime();
         List<TestClient> idle = new ArrayList<>();
         for (int i = 0; i < LIMITS.handshakesMax(); i++) {
@@ -242,7 +269,8 @@ class HostileClientTest {
     }
 
     @Test
-    void a_drip_of_options_does_not_outlast_the_handshakes_deadline() throws IOException {
+    void a_drip_of_options_does_not_outlast_the_handshakes_deadline() throws Exception {
+        serveAnewWithShortLimits();
         try (TestClient client = TestClient.greeted(server.address(), Padding.NONE)) {
             Thread reader = Thread.ofVirtual().start(client::awaitEnd);
             long until = System.nanoTime() + Duration.ofSeconds(20).toNanos();
@@ -260,7 +288,8 @@ class HostileClientTest {
     }
 
     @Test
-    void a_payload_that_does_not_come_is_closed_at_its_deadline() throws IOException {
+    void a_payload_that_does_not_come_is_closed_at_its_deadline() throws Exception {
+        serveAnewWithShortLimits();
         try (TestClient client = TestClient.structured(server.address(), "disk0")) {
             client.request(new NbdRequest.Write(1, 0, 0, 32 << 20));
             client.raw(new byte[1 << 20]);
@@ -270,6 +299,7 @@ class HostileClientTest {
 
     @Test
     void replies_that_nobody_takes_are_given_up_at_their_deadline() throws Exception {
+        serveAnewWithShortLimits();
         try (TestClient client = TestClient.structured(server.address(), "disk0")) {
             for (int i = 0; i < 64; i++) {
                 client.request(new NbdRequest.Read(i, 0, 0, 8 << 20));

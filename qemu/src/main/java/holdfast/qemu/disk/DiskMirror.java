@@ -8,9 +8,6 @@ import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpEvent;
 import holdfast.qemu.qmp.QmpReply;
 
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
-
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -28,8 +25,6 @@ import java.util.Optional;
  * error stands still until then.
  */
 public final class DiskMirror {
-    private static final Logger LOG = LoggerFactory.getLogger(DiskMirror.class);
-
     /** Front of the names of everything we add, so that a restarted daemon knows its own. */
     private static final String PREFIX = "holdfast-";
 
@@ -38,6 +33,9 @@ public final class DiskMirror {
     private static final String FILTER = PREFIX + "mirror-";
 
     private static final Duration END_LIMIT = Duration.ofSeconds(5);
+
+    /** The guest stands still until its QEMU is connected. */
+    private static final Duration OPEN_LIMIT = Duration.ofSeconds(3);
 
     /** Hears what becomes of the mirror, on the monitor's thread: it must return at once. */
     public interface Listener {
@@ -56,16 +54,16 @@ public final class DiskMirror {
     public record Progress(long doneBytes, long totalBytes) {}
 
     private final QmpClient qmp;
-    private final Path outOfBand;
+    private final RescueMonitor rescue;
     private final int index;
     private final Listener listener;
     private final QmpClient.Subscription events;
     private volatile Optional<String> failure = Optional.empty();
     private volatile boolean closing;
 
-    private DiskMirror(QmpClient qmp, Path outOfBand, int index, Listener listener) {
+    private DiskMirror(QmpClient qmp, RescueMonitor rescue, int index, Listener listener) {
         this.qmp = qmp;
-        this.outOfBand = outOfBand;
+        this.rescue = rescue;
         this.index = index;
         this.listener = listener;
         this.events = qmp.subscribe(this::onEvent);
@@ -75,7 +73,7 @@ public final class DiskMirror {
      * Begins to mirror; the guest runs meanwhile. Where it fails, the disk is as before.
      *
      * @param stop for the moment in which what was attached is removed again, where it fails
-     * @param outOfBand the monitor for a QEMU that hangs; free for a client
+     * @param rescue of this QEMU; stays open as long as the mirror is there
      * @param index of the domain's disk, for names
      * @param node the disk's block node
      * @param export of an NBD server that listens on {@code socket}, as large as the disk
@@ -84,13 +82,13 @@ public final class DiskMirror {
     public static DiskMirror start(
             QmpClient qmp,
             GuestStop stop,
-            Path outOfBand,
+            RescueMonitor rescue,
             int index,
             String node,
             Path socket,
             String export,
             Listener listener) {
-        DiskMirror mirror = new DiskMirror(qmp, outOfBand, index, listener);
+        DiskMirror mirror = new DiskMirror(qmp, rescue, index, listener);
         try {
             mirror.attach(node, socket, export);
             return mirror;
@@ -115,7 +113,11 @@ public final class DiskMirror {
                         "server",
                         Map.of("type", "unix", "path", socket.toString()),
                         "export",
-                        export));
+                        export,
+                        // Without it QEMU, guest and monitors included, waits for ever for a
+                        // server that accepts and says nothing.
+                        "open-timeout",
+                        OPEN_LIMIT.toSeconds()));
         qmp.execute(
                 "blockdev-mirror",
                 Map.of(
@@ -173,6 +175,16 @@ public final class DiskMirror {
     }
 
     /**
+     * Gives up an export that hangs: what waits for it goes on, without it, and its mirror has
+     * failed. Any thread.
+     *
+     * @throws HypervisorException if none is attached, or QEMU is gone
+     */
+    public static void cut(RescueMonitor rescue, int index) {
+        rescue.cut(TARGET + index);
+    }
+
+    /**
      * @throws HypervisorException if the job is not there any more
      */
     public Progress progress() {
@@ -205,9 +217,8 @@ public final class DiskMirror {
 
     /**
      * Takes mirrors of one QEMU out, while its guest is suspended; the disks are as they were
-     * before. The exports should answer, or their connections be closed; those that hang are cut
-     * off, which does not always help QEMU. May be called again where it fails; a QEMU that is gone
-     * is no failure.
+     * before. Exports that hang are cut off, after {@link QmpClient#COMMAND_LIMIT} at the latest.
+     * May be called again where it fails; a QEMU that is gone is no failure.
      *
      * @throws HypervisorException of the first that is still there, with the others suppressed, or
      *     if the guest does not stop or go on
@@ -222,7 +233,7 @@ public final class DiskMirror {
             removeSuspended(
                     first.qmp,
                     stop,
-                    first.outOfBand,
+                    first.rescue,
                     mirrors.stream().map(mirror -> mirror.index).toList());
         } catch (HypervisorException e) {
             if (first.qmp.closedBecause().isEmpty()) {
@@ -233,11 +244,11 @@ public final class DiskMirror {
     }
 
     private static void removeSuspended(
-            QmpClient qmp, GuestStop stop, Path outOfBand, List<Integer> indices) {
+            QmpClient qmp, GuestStop stop, RescueMonitor rescue, List<Integer> indices) {
         List<HypervisorException> troubles = new ArrayList<>();
         try {
-            suspend(qmp, stop, outOfBand, indices);
-            indices.forEach(index -> attempt(() -> remove(qmp, outOfBand, index), troubles));
+            suspend(qmp, stop, rescue, indices);
+            indices.forEach(index -> attempt(() -> remove(qmp, rescue, index), troubles));
         } catch (HypervisorException e) {
             troubles.add(e);
         }
@@ -251,7 +262,7 @@ public final class DiskMirror {
 
     /** A QEMU that waits for a write to an export that hangs does not answer until it is cut. */
     private static void suspend(
-            QmpClient qmp, GuestStop stop, Path outOfBand, List<Integer> indices) {
+            QmpClient qmp, GuestStop stop, RescueMonitor rescue, List<Integer> indices) {
         try {
             stop.begin();
         } catch (HypervisorException e) {
@@ -259,7 +270,7 @@ public final class DiskMirror {
                 throw e;
             }
             List<HypervisorException> troubles = new ArrayList<>(List.of(e));
-            indices.forEach(index -> attempt(() -> cutOff(outOfBand, TARGET + index), troubles));
+            indices.forEach(index -> attempt(() -> rescue.cut(TARGET + index), troubles));
             try {
                 stop.begin();
             } catch (HypervisorException again) {
@@ -278,8 +289,8 @@ public final class DiskMirror {
     }
 
     /** The guest is suspended. */
-    private static void remove(QmpClient qmp, Path outOfBand, int index) {
-        endJob(qmp, outOfBand, index);
+    private static void remove(QmpClient qmp, RescueMonitor rescue, int index) {
+        endJob(qmp, rescue, index);
         removeTarget(qmp, TARGET + index);
     }
 
@@ -289,10 +300,10 @@ public final class DiskMirror {
      */
     public void end() {
         closing = true;
-        endJob(qmp, outOfBand, index);
+        endJob(qmp, rescue, index);
     }
 
-    private static void endJob(QmpClient qmp, Path outOfBand, int index) {
+    private static void endJob(QmpClient qmp, RescueMonitor rescue, int index) {
         String job = JOB + index;
         String target = TARGET + index;
         try (QmpClient.ExpectedEvent gone =
@@ -315,7 +326,7 @@ public final class DiskMirror {
                 if (qmp.closedBecause().isPresent()) {
                     throw e;
                 }
-                cutOff(outOfBand, target);
+                rescue.cut(target);
                 gone.await(END_LIMIT);
             }
         }
@@ -333,16 +344,6 @@ public final class DiskMirror {
                 yield false;
             }
         };
-    }
-
-    private static void cutOff(Path outOfBand, String target) {
-        LOG.warn("target={} the export hangs: its connection is cut", target);
-        try (QmpClient second = QmpClient.connectOutOfBand(outOfBand, END_LIMIT)) {
-            second.executeOutOfBand(
-                    "yank",
-                    Map.of("instances", List.of(Map.of("type", "block-node", "node-name", target))),
-                    END_LIMIT);
-        }
     }
 
     private static void removeTarget(QmpClient qmp, String target) {
@@ -363,6 +364,7 @@ public final class DiskMirror {
      * Removes what a killed daemon left in a QEMU; the guest stands still meanwhile. Only while no
      * mirror of ours is in force there, and nobody else suspends the guest or lets it run.
      *
+     * @param outOfBand the monitor for a QEMU that hangs; free for a client
      * @return number of mirrors removed
      */
     public static int removeLeftovers(QmpClient qmp, Path outOfBand) {
@@ -373,8 +375,10 @@ public final class DiskMirror {
                         .toList();
         if (!left.isEmpty()) {
             boolean runs = qmp.execute("query-status").path("running").asBoolean();
-            removeSuspended(
-                    qmp, runs ? GuestStop.alone(qmp) : GuestStop.standing(), outOfBand, left);
+            try (RescueMonitor rescue = RescueMonitor.open(outOfBand)) {
+                removeSuspended(
+                        qmp, runs ? GuestStop.alone(qmp) : GuestStop.standing(), rescue, left);
+            }
         }
         return left.size();
     }

@@ -58,8 +58,7 @@ public final class QmpClient implements AutoCloseable {
     private final SocketChannel channel;
     private final Thread reader;
     private final CompletableFuture<QmpGreeting> greeting = new CompletableFuture<>();
-    private final Map<Long, CompletableFuture<QmpMessage.Answer>> pending =
-            new ConcurrentHashMap<>();
+    private final Map<Long, Waiting> pending = new ConcurrentHashMap<>();
     private final AtomicLong ids = new AtomicLong();
     private final ReentrantLock writing = new ReentrantLock();
 
@@ -73,6 +72,9 @@ public final class QmpClient implements AutoCloseable {
     private final AtomicReference<Ended> ended = new AtomicReference<>();
 
     private record Primed(QmpCommand command, long id) {}
+
+    /** A command that QEMU has not answered, whether or not its sender still waits. */
+    private record Waiting(long sinceNanos, CompletableFuture<QmpMessage.Answer> answer) {}
 
     /** How a connection ended: by whom, and the words for it. */
     private record Ended(By by, String reason, Throwable cause) {}
@@ -297,7 +299,7 @@ public final class QmpClient implements AutoCloseable {
             byte[] withdrawal = ready ? NOTHING : withdrawal();
             byte[] rest = ready ? QmpCodec.END : QmpCodec.encode(verb, command, id);
             primed = Optional.empty();
-            pending.put(id, answer);
+            pending.put(id, new Waiting(System.nanoTime(), answer));
             if (ended.get() != null) {
                 throw gone(command.name());
             }
@@ -310,6 +312,15 @@ public final class QmpClient implements AutoCloseable {
         } finally {
             writing.unlock();
         }
+    }
+
+    /** For how long QEMU has owed an answer; 0 if it owes none. */
+    public long unansweredNanos() {
+        long now = System.nanoTime();
+        return pending.values().stream()
+                .mapToLong(waiting -> now - waiting.sinceNanos())
+                .max()
+                .orElse(0);
     }
 
     /** Commands that may carry a secret are logged without their arguments. */
@@ -498,11 +509,11 @@ public final class QmpClient implements AutoCloseable {
                             socket.getFileName(),
                             QmpCodec.excerpt(answer.raw()));
                 }
-                CompletableFuture<QmpMessage.Answer> waiting = pending.remove(answer.id());
+                Waiting waiting = pending.remove(answer.id());
                 if (waiting == null) {
                     log.debug("qmp={} unclaimed reply={}", socket.getFileName(), answer.id());
                 } else {
-                    waiting.complete(answer);
+                    waiting.answer().complete(answer);
                 }
             }
             case QmpMessage.Told(QmpEvent event) -> {
@@ -538,7 +549,7 @@ public final class QmpClient implements AutoCloseable {
         }
         IOException failure = new IOException(reason, cause);
         greeting.completeExceptionally(failure);
-        pending.values().forEach(waiting -> waiting.completeExceptionally(failure));
+        pending.values().forEach(waiting -> waiting.answer().completeExceptionally(failure));
         pending.clear();
         expected.forEach(waiting -> waiting.completeExceptionally(failure));
         if (by == By.THEM) {

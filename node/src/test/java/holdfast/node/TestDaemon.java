@@ -88,6 +88,10 @@ final class TestDaemon implements AutoCloseable {
         return state;
     }
 
+    long pid() {
+        return daemon.pid();
+    }
+
     boolean isAlive() {
         return daemon.isAlive();
     }

@@ -286,7 +286,7 @@ public final class TcpSourceLink implements SourceLink {
 
     /** Only MIGRATION knows whether the peer lives. */
     private void bulkBroken(String reason) {
-        if (!control.awaitDown()) {
+        if (!control.goesDownToo()) {
             post.accept(
                     new SourceEvent.SessionFailed(
                             reason + " (node " + peer.nodeName() + " still answers)"));

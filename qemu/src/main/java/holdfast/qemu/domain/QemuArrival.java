@@ -150,7 +150,13 @@ public final class QemuArrival implements AutoCloseable {
      * @throws HypervisorException with QEMU's words; it is of no use then
      */
     public void load(MemorySegment base, MemorySegment sections) {
-        loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+        try {
+            loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+        } catch (HypervisorException e) {
+            // A QEMU that cannot take a state says why and ends itself: its monitor then says less.
+            throw new HypervisorException(
+                    "load the device state", e.getMessage() + "; QEMU said: " + process.said(), e);
+        }
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));
         }

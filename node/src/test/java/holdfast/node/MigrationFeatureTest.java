@@ -5,6 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
+import holdfast.node.link.FrameProxy.Act;
+import holdfast.node.link.FrameProxy.Place;
+import holdfast.node.link.FrameProxy.Way;
+import holdfast.wire.link.ConnectionKind;
 
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.AfterEach;
@@ -144,6 +148,31 @@ class MigrationFeatureTest {
                     pair.migrate(request()),
                     watch,
                     Guest.NEVER_STOPPED,
+                    "'virtio-rng-of-2049' is not a valid device model name");
+            Files.delete(fault);
+            pair.moveOn();
+        }
+    }
+
+    /** Its QEMU fails before the source has opened all its connections. */
+    @Test
+    void a_destination_that_gives_up_before_all_connections_are_open_says_why() throws Exception {
+        try (MonitorWatch watch = create("")) {
+            Files.writeString(fault, "virtio-rng-pci\nvirtio-rng-of-2049\n");
+            pair.proxy.arm(new Place(ConnectionKind.BULK, Way.THERE, "HELLO", 0, Act.HOLD));
+            CompletableFuture<String> moving = pair.migrate(request());
+            pair.proxy.awaitReached();
+            MigratingPair.await(
+                    "its last word",
+                    () ->
+                            pair.proxy.seen().stream()
+                                    .anyMatch(seen -> seen.message().equals("ROLLED_BACK")));
+            pair.proxy.release();
+            stays(
+                    moving,
+                    watch,
+                    Guest.NEVER_STOPPED,
+                    "gives the domain back",
                     "'virtio-rng-of-2049' is not a valid device model name");
             Files.delete(fault);
             pair.moveOn();

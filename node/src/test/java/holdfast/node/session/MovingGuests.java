@@ -205,8 +205,7 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
 
         Arriving(LinkMessage.OpenMigration migration, MemorySegment bytes) {
             this.bytes = bytes;
-            this.session =
-                    new MigrationDestination(migration, "a", "a", PLAN, storage, this, this);
+            this.session = new MigrationDestination(migration, "a", "a", PLAN, storage, this, this);
         }
 
         @Override

@@ -153,9 +153,18 @@ public final class QemuArrival implements AutoCloseable {
         try {
             loader.load(new StateSplice(base, sections), LOAD_LIMIT);
         } catch (HypervisorException e) {
-            // A QEMU that cannot take a state says why and ends itself: its monitor then says less.
+            if (qmp.closedBecause().isEmpty()) {
+                throw e;
+            }
+            // It has said why on its standard error, which a daemonized QEMU has closed.
             throw new HypervisorException(
-                    "load the device state", e.getMessage() + "; QEMU said: " + process.said(), e);
+                    "load the device state",
+                    "QEMU ended itself over it ("
+                            + e.getMessage()
+                            + "), as one does that lacks a device of the source's or has it in"
+                            + " another version; compare the QEMU versions of both nodes and the"
+                            + " domain's arguments",
+                    e);
         }
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));

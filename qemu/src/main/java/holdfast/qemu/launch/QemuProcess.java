@@ -169,11 +169,6 @@ public record QemuProcess(ProcessIdentity identity, QemuFiles files) {
         }
     }
 
-    /** What it wrote to its standard error by now, its last words where it ended itself. */
-    public String said() {
-        return said(files);
-    }
-
     public long pid() {
         return identity.pid();
     }

@@ -118,8 +118,8 @@ class MigrationFeatureTest {
     @AfterAll
     void close() throws IOException {
         try (Cable _ = cable;
-                SmallFileSystem _ = room;
-                MigratingPair _ = pair) {}
+                MigratingPair _ = pair;
+                SmallFileSystem _ = room) {}
     }
 
     @Test

@@ -111,23 +111,9 @@ final class MigrationBenchmark {
     static final int CONVERGE_SECONDS = 3;
 
     private static MigrateRequest request(Lab.Host to) {
-        MigrateRequest plain = MigrateRequest.of("bench", to.address());
-        return new MigrateRequest(
-                plain.domain(),
-                plain.node(),
-                plain.policy(),
-                plain.require(),
-                plain.bestEffort(),
-                plain.downtimeMillis(),
-                1_000,
-                plain.bandwidthMibPerSecond(),
-                plain.autoConverge(),
-                plain.connections(),
-                CONVERGE_SECONDS,
-                MigrateRequest.OnTimeout.STOP,
-                plain.featureSeconds(),
-                plain.heartbeatMillis(),
-                plain.deadlineMillis());
+        return MigrateRequest.of("bench", to.address())
+                .withRounds(MigrateRequest.DOWNTIME_MILLIS_DEFAULT, 1_000)
+                .withTimeout(CONVERGE_SECONDS, MigrateRequest.OnTimeout.STOP);
     }
 
     private static double ratio(double ours, double qemu) {

@@ -224,26 +224,23 @@ final class MigrateCommand extends NodeCommand {
                     "--urgent makes every feature best effort, --strict every one required; leave"
                             + " one of them out");
         }
-        return new MigrateRequest(
-                domain,
-                node,
-                urgent
-                        ? MigrateRequest.Policy.URGENT
-                        : strict ? MigrateRequest.Policy.STRICT : MigrateRequest.Policy.DEFAULT,
-                require,
-                bestEffort,
-                downtime,
-                maxRounds,
-                bandwidth,
-                autoConverge,
-                connections,
-                timeout,
-                onTimeout,
-                featureTimeout,
-                heartbeat,
-                deadline,
-                storage,
-                compress);
+        return MigrateRequest.of(domain, node)
+                .withPolicy(
+                        urgent
+                                ? MigrateRequest.Policy.URGENT
+                                : strict
+                                        ? MigrateRequest.Policy.STRICT
+                                        : MigrateRequest.Policy.DEFAULT)
+                .withFeatures(require, bestEffort)
+                .withRounds(downtime, maxRounds)
+                .withBandwidth(bandwidth)
+                .withAutoConverge(autoConverge)
+                .withConnections(connections)
+                .withTimeout(timeout, onTimeout)
+                .withFeatureSeconds(featureTimeout)
+                .withDeadline(heartbeat, deadline)
+                .withStorage(storage)
+                .withCompress(compress);
     }
 
     static String sentence(MigrateResult result) {

@@ -301,22 +301,16 @@ class CommandLineTest {
                 .isEqualTo("{\"event\":\"phase\",\"phase\":\"copying\"}");
         assertThat(node.asked)
                 .containsExactly(
-                        new MigrateRequest(
-                                "web",
-                                "hostB",
-                                MigrateRequest.Policy.STRICT,
-                                List.of("net", "hook:vdp"),
-                                List.of("disk-cache"),
-                                5,
-                                7,
-                                100,
-                                true,
-                                2,
-                                60,
-                                MigrateRequest.OnTimeout.STOP,
-                                9,
-                                50,
-                                200));
+                        MigrateRequest.of("web", "hostB")
+                                .withPolicy(MigrateRequest.Policy.STRICT)
+                                .withFeatures(List.of("net", "hook:vdp"), List.of("disk-cache"))
+                                .withRounds(5, 7)
+                                .withBandwidth(100)
+                                .withAutoConverge(true)
+                                .withConnections(2)
+                                .withTimeout(60, MigrateRequest.OnTimeout.STOP)
+                                .withFeatureSeconds(9)
+                                .withDeadline(50, 200));
     }
 
     @Test

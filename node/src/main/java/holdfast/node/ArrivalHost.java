@@ -21,6 +21,7 @@ import holdfast.node.link.CookieJson;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.session.MigrationDestination;
 import holdfast.node.store.DomainRuntime;
+import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.memory.MappedMemory;
@@ -45,11 +46,13 @@ final class ArrivalHost implements MigrationAccepter {
     private static final Duration DISMISS_LIMIT = Duration.ofSeconds(15);
 
     private final Registry registry;
+    private final Reprotector reprotector;
     private final ArrivingFeatures.HookPlace hooks;
     private final ConcurrentHashMap<UUID, Incoming> migrations = new ConcurrentHashMap<>();
 
-    ArrivalHost(Registry registry, ArrivingFeatures.HookPlace hooks) {
+    ArrivalHost(Registry registry, Reprotector reprotector, ArrivingFeatures.HookPlace hooks) {
         this.registry = registry;
+        this.reprotector = reprotector;
         this.hooks = hooks;
     }
 
@@ -70,7 +73,11 @@ final class ArrivalHost implements MigrationAccepter {
                             registry.self().name(),
                             registry.replicaDirectory());
             requireRoom(spec);
-            return accept(peer, address, migration, cookie, storage);
+            Optional<ProtectionWish> wish =
+                    Optional.ofNullable(cookie.staying())
+                            .map(staying -> Reprotector.moved(staying, address));
+            FormerOwner.awaitGivenBack(registry, spec.name());
+            return accept(peer, address, migration, cookie, storage, wish);
         } catch (ApiException
                 | ReplicationException
                 | ProtocolException
@@ -85,7 +92,8 @@ final class ArrivalHost implements MigrationAccepter {
             String address,
             LinkMessage.OpenMigration migration,
             BeginCookie cookie,
-            ArrivingStorage storage) {
+            ArrivingStorage storage,
+            Optional<ProtectionWish> wish) {
         DomainSpec spec = storage.spec();
         HostedDomain domain =
                 new HostedDomain(
@@ -105,17 +113,15 @@ final class ArrivalHost implements MigrationAccepter {
                         "none",
                         0);
         DomainPlace place = registry.freshPlace(spec.name());
+        domain.wish(wish);
         registry.add(domain);
         MappedMemory memory;
         Optional<ArrivingImages> images;
         try {
             // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
             registry.ledger().commit(registry.ledger().stage(entry));
-            registry.remember(domain, "");
-            // Before there is anything: a daemon that dies from here on leaves nothing behind.
-            registry.store()
-                    .putRuntime(
-                            spec.name(), ArrivingDomain.runtime(entry, place, Optional.empty()));
+            registry.rememberAhead(domain, place);
+            wish.ifPresent(is -> registry.store().putWish(spec.name(), is));
             // There was room a moment ago; it is reserved while QEMU starts and pages come in.
             memory = MappedMemory.createUnreserved(place.files().ram(), spec.memoryBytes());
             images = images(storage, memory);
@@ -354,8 +360,9 @@ final class ArrivalHost implements MigrationAccepter {
             // The ledger knows it by now.
             migrations.remove(entry.session());
             switch (outcome) {
-                // Told when it ran, by what is arriving itself.
-                case DestinationOutcome.Arrived _ -> {}
+                // Told when it ran, by what is arriving itself. Its old node can hold the replica
+                // now that its copy there has ended.
+                case DestinationOutcome.Arrived _ -> reprotector.runsAlone(domain);
                 case DestinationOutcome.RolledBack(String reason, var _) -> {
                     registry.ended(domain, "it did not come here: " + reason);
                     registry.forget(domain);

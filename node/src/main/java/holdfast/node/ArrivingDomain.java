@@ -11,12 +11,10 @@ import holdfast.engine.port.Domain;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.disk.ArrivingImages;
 import holdfast.node.link.BeginCookie;
-import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
-import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.wire.link.Standing;
 
@@ -173,32 +171,10 @@ final class ArrivingDomain implements Arrival {
 
     private void remember(QemuArrival started) {
         try {
-            registry.store()
-                    .putRuntime(
-                            domain.name(),
-                            runtime(entry, place, Optional.of(started.process().identity())));
+            registry.rememberProcess(domain, place, started.process().identity());
         } catch (StoreException e) {
             throw new HypervisorException("remember the domain", e.getMessage(), e);
         }
-    }
-
-    /**
-     * What a restarted daemon must know to remove all of it.
-     *
-     * @param process its QEMU, once there is one
-     */
-    static DomainRuntime runtime(
-            SessionLedger.Entry entry, DomainPlace place, Optional<ProcessIdentity> process) {
-        return new DomainRuntime(
-                DomainStatus.Role.ARRIVING,
-                entry.generation(),
-                process.map(ProcessIdentity::pid).orElse(0L),
-                process.map(ProcessIdentity::startTicks).orElse(0L),
-                place.files().ram().toString(),
-                place.files().qmp().toString(),
-                "",
-                "",
-                DomainRuntime.Origin.STARTED);
     }
 
     @Override

@@ -87,6 +87,7 @@ final class DomainOperations {
         HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
         DomainPlace place = registry.freshPlace(spec.name());
         try {
+            registry.rememberAhead(domain, place);
             place.makeTaps(spec);
             QemuProcess process =
                     QemuProcess.start(
@@ -226,11 +227,13 @@ final class DomainOperations {
     void pause(HostedDomain domain) {
         requireDecided(domain).operated().hold(OperatedDomain.Hold.OPERATOR);
         domain.replace(view -> view.with(DomainStatus.State.PAUSED, view.role()));
+        registry.rememberPause(domain);
     }
 
     void unpause(HostedDomain domain) {
         requireDecided(domain).operated().release(OperatedDomain.Hold.OPERATOR);
         domain.replace(view -> view.with(DomainStatus.State.RUNNING, view.role()));
+        registry.rememberPause(domain);
     }
 
     private static HostedDomain.Body requireDecided(HostedDomain domain) {
@@ -308,6 +311,7 @@ final class DomainOperations {
                     body.operated().hold(OperatedDomain.Hold.OPERATOR);
                     saving.release();
                     domain.replace(v -> v.with(DomainStatus.State.PAUSED, v.role()));
+                    registry.rememberPause(domain);
                 }
                 case CONTINUE -> {}
             }
@@ -382,6 +386,7 @@ final class DomainOperations {
             HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
             DomainPlace place = registry.freshPlace(spec.name());
             try {
+                registry.rememberAhead(domain, place);
                 place.makeTaps(spec);
                 QemuStandby standby = StandbyStart.start(spec, place);
                 try {

@@ -1,7 +1,10 @@
 package holdfast.node;
 
 import holdfast.engine.HypervisorException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.store.DomainRuntime;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuFiles;
 import holdfast.qemu.launch.Taps;
 
@@ -70,6 +73,25 @@ record DomainPlace(QemuFiles files, Path deviceState) {
             throw new HypervisorException(
                     "make taps", "cannot write " + files.directory() + ": " + e.getMessage(), e);
         }
+    }
+
+    /**
+     * What a restarted daemon must know to find all of it, or to remove it.
+     *
+     * @param process its QEMU, once there is one
+     */
+    DomainRuntime runtime(
+            DomainStatus.Role role, long generation, Optional<ProcessIdentity> process) {
+        return new DomainRuntime(
+                role,
+                generation,
+                process.map(ProcessIdentity::pid).orElse(0L),
+                process.map(ProcessIdentity::startTicks).orElse(0L),
+                files.ram().toString(),
+                files.qmp().toString(),
+                "",
+                "",
+                DomainRuntime.Origin.STARTED);
     }
 
     /** Removes everything. The process must be gone. Each step is tried; what fails is logged. */

@@ -41,6 +41,7 @@ final class FormerOwner {
      * @throws ApiException if it stays, and why
      */
     void giveWay(DomainSpec spec, long generation, String owner) {
+        awaitGivenBack(registry, spec.name());
         HostedDomain present = registry.byName().get(spec.name());
         if (present == null || !present.view().isLive()) {
             return;
@@ -80,6 +81,24 @@ final class FormerOwner {
                                         view.generation(),
                                         owner,
                                         generation));
+            }
+        }
+    }
+
+    /**
+     * Of a session that has just ended its primary hears a moment before all is given back that the
+     * replica occupied, and may come again at once.
+     */
+    static void awaitGivenBack(Registry registry, String name) {
+        HostedDomain present = registry.byName().get(name);
+        if (present != null
+                && present.view().session()
+                        instanceof HostedDomain.Session.Secondary(RemusSecondary session)
+                && session.state() instanceof SecondaryState.Finished) {
+            try {
+                session.awaitEnd(LIMIT);
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
             }
         }
     }

@@ -7,6 +7,7 @@ import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceEvent;
 import holdfast.engine.migrate.SourceOutcome;
 import holdfast.engine.migrate.SourceState;
+import holdfast.engine.remus.PrimaryState;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.MigrateRequest;
@@ -22,6 +23,7 @@ import holdfast.node.link.CookieJson;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
+import holdfast.node.link.PeerInquiry;
 import holdfast.node.session.MigrationSource;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuArrival;
@@ -58,18 +60,26 @@ final class MigrationHost {
     private static final Duration UNDECIDED_PATIENCE = Duration.ofSeconds(3);
 
     private final Registry registry;
+    private final PrimaryHost primaries;
+    private final Reprotector reprotector;
 
-    MigrationHost(Registry registry) {
+    MigrationHost(Registry registry, PrimaryHost primaries, Reprotector reprotector) {
         this.registry = registry;
+        this.primaries = primaries;
+        this.reprotector = reprotector;
     }
 
     /** Moves the domain; returns when that is over. The caller holds its operation. */
     MigrateResult migrate(HostedDomain domain, MigrateRequest request, ProgressListener progress) {
         long orderedNanos = System.nanoTime();
+        requireMovable(domain, domain.view());
+        FeaturePlan plan = plan(domain.view().spec(), request);
+        NodeAddress peer = PrimaryHost.address(request.node());
+        leaveProtection(domain, peer, progress);
         HostedDomain.View view = domain.view();
         HostedDomain.Body body = requireMovable(domain, view);
-        FeaturePlan plan = plan(view.spec(), request);
-        NodeAddress peer = PrimaryHost.address(request.node());
+        Optional<BeginCookie.Staying> staying =
+                domain.wish().flatMap(wish -> reprotector.parting(wish, peer));
         UUID id = UUID.randomUUID();
         SessionLedger.Entry entry =
                 new SessionLedger.Entry(
@@ -87,7 +97,16 @@ final class MigrationHost {
         try (StorageProbes probes = StorageProbes.write(view.spec(), body.qemu().qmp(), id)) {
             MigrationSource source =
                     MigrationSource.open(
-                            settings(view, body, request, plan, peer, id, probes, orderedNanos),
+                            settings(
+                                    view,
+                                    body,
+                                    request,
+                                    plan,
+                                    peer,
+                                    id,
+                                    probes,
+                                    staying,
+                                    orderedNanos),
                             new QemuGuest(
                                     body.qemu(),
                                     body.operated(),
@@ -183,12 +202,7 @@ final class MigrationHost {
 
     private static HostedDomain.Body requireMovable(HostedDomain domain, HostedDomain.View view) {
         switch (view.role()) {
-            case PRIMARY ->
-                    throw ApiException.badRequest(
-                            "domain \""
-                                    + domain.name()
-                                    + "\" is protected; `holdfast unprotect` it first, or move it"
-                                    + " with `holdfast failover` on its secondary");
+            case PRIMARY -> requireProtectionAgain(domain, view);
             case SECONDARY ->
                     throw ApiException.badRequest(
                             "this node holds the replica of \""
@@ -213,6 +227,56 @@ final class MigrationHost {
                             + " restore");
         }
         return body;
+    }
+
+    /** Protection ends for the move: that must be in order, and somebody must renew it. */
+    private static void requireProtectionAgain(HostedDomain domain, HostedDomain.View view) {
+        if (!(view.session() instanceof HostedDomain.Session.Primary(var session, boolean _))
+                || session.outcome().isPresent()
+                || session.fault().isPresent()
+                || session.state() instanceof PrimaryState.Deciding) {
+            throw ApiException.badRequest(
+                    "domain \""
+                            + domain.name()
+                            + "\" has lost its secondary, and who may go on is not decided;"
+                            + " `holdfast status "
+                            + domain.name()
+                            + "` says what to do");
+        }
+        if (domain.wish().isEmpty()) {
+            throw ApiException.badRequest(
+                    "domain \""
+                            + domain.name()
+                            + "\" is protected, once: nobody would protect it on its new node;"
+                            + " `holdfast unprotect` it first, or move it with `holdfast failover`"
+                            + " on its secondary");
+        }
+    }
+
+    /**
+     * A domain that is to stay protected moves without protection, and is protected again by its
+     * new node, or here where it stays. Nothing is ended before the destination has answered.
+     */
+    private void leaveProtection(HostedDomain domain, NodeAddress peer, ProgressListener progress) {
+        if (!(domain.view().session()
+                        instanceof HostedDomain.Session.Primary(var session, boolean _))
+                || domain.view().role() != DomainStatus.Role.PRIMARY) {
+            return;
+        }
+        try {
+            PeerInquiry.ask(
+                    peer, registry.self(), UUID.randomUUID(), LinkMessage.Question.STANDING);
+        } catch (IOException | ProtocolException e) {
+            throw refusal(peer, e);
+        }
+        progress.progress(
+                new Progress(
+                        "preparing",
+                        0,
+                        0,
+                        0,
+                        "protection by node " + session.peerName() + " ends for the move"));
+        primaries.leave(domain, session);
     }
 
     private static FeaturePlan plan(DomainSpec spec, MigrateRequest request) {
@@ -246,6 +310,7 @@ final class MigrationHost {
             NodeAddress peer,
             UUID id,
             StorageProbes probes,
+            Optional<BeginCookie.Staying> staying,
             long orderedNanos) {
         DomainSpec spec = PrimaryHost.seenNow(view.spec(), body);
         requireDecidable(spec, probes, request);
@@ -263,7 +328,8 @@ final class MigrationHost {
                                     case SHARED -> BeginCookie.Wish.SHARED;
                                     case COPY -> BeginCookie.Wish.COPY;
                                 },
-                                probes.disks()));
+                                probes.disks()),
+                        staying.orElse(null));
         return new MigrationSource.Settings(
                 peer,
                 new LinkMessage.OpenMigration(
@@ -327,26 +393,7 @@ final class MigrationHost {
                                             + refused.getMessage()
                                     : refused.getMessage(),
                             refused);
-            case ProtocolException protocol ->
-                    new ApiException(
-                            ApiException.Kind.UNKNOWN_NODE,
-                            peer + " is reached but is no Holdfast node: " + protocol.getMessage(),
-                            protocol);
-            case IOException io ->
-                    new ApiException(
-                            ApiException.Kind.UNKNOWN_NODE,
-                            "node "
-                                    + peer
-                                    + " cannot be reached: "
-                                    + io.getMessage()
-                                    + "; start it there with `holdfast node start`, or check the"
-                                    + " address",
-                            io);
-            case ApiException api -> api;
-            case HypervisorException hypervisor ->
-                    new ApiException(
-                            ApiException.Kind.MISSING, hypervisor.getMessage(), hypervisor);
-            default -> ApiException.failed("not moved: " + e.getMessage(), e);
+            default -> PeerFailure.told(peer, "not moved", e);
         };
     }
 
@@ -530,6 +577,7 @@ final class MigrationHost {
         public void finished(SourceOutcome outcome) {
             switch (outcome) {
                 case SourceOutcome.Moved moved -> {
+                    reprotector.gone(domain);
                     note(Standing.TOOK_OVER, moved.generation());
                     registry.ended(
                             domain,
@@ -542,6 +590,7 @@ final class MigrationHost {
                 case SourceOutcome.RolledBack back ->
                         stays("not moved, it runs here: " + back.reason());
                 case SourceOutcome.DomainEnded ended -> {
+                    reprotector.gone(domain);
                     note(Standing.UNKNOWN, entry.generation());
                     registry.ended(domain, ended.reason());
                 }
@@ -566,6 +615,7 @@ final class MigrationHost {
             domain.replace(v -> v.with(DomainStatus.State.RUNNING, before).telling(reason));
             registry.tryRemember(domain, "");
             note(Standing.DISCARDED, entry.generation());
+            reprotector.runsAlone(domain);
         }
 
         @Override

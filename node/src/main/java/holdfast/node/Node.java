@@ -20,8 +20,6 @@ import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
 import holdfast.node.link.LinkListener;
 import holdfast.node.link.NodeIdentity;
-import holdfast.node.session.RemusPrimary;
-import holdfast.node.session.RemusSecondary;
 import holdfast.node.store.DomainStore;
 import holdfast.node.store.ProtectionWish;
 import holdfast.node.store.StateDirectory;
@@ -48,9 +46,6 @@ import java.util.function.Supplier;
 /** A node: its domains, the listener for other nodes, and what operators may ask. */
 public final class Node implements NodeApi, AutoCloseable {
     private static final Logger LOG = LoggerFactory.getLogger(Node.class);
-
-    /** To resume a guest, or end a process. */
-    private static final java.time.Duration UNDECIDED_LIMIT = java.time.Duration.ofSeconds(30);
 
     /** One hook, one verb. */
     private static final java.time.Duration HOOK_LIMIT = java.time.Duration.ofSeconds(10);
@@ -118,12 +113,14 @@ public final class Node implements NodeApi, AutoCloseable {
                     Thread.ofPlatform().name("node-timer").daemon().factory());
     private final CountDownLatch stopping = new CountDownLatch(1);
     private final Reprotector reprotector;
+    private final LostPeer lostPeer;
     private final SecondaryHost secondaries;
     private final PrimaryHost primaries;
     private final MigrationHost migrations;
     private final ArrivalHost arrivals;
     private final Recovery recovery;
     private final DomainOperations operations;
+    private final SessionOperations sessions;
     private final LinkListener listener;
 
     /**
@@ -164,18 +161,22 @@ public final class Node implements NodeApi, AutoCloseable {
                         new SessionLedger(state.resolve("sessions")));
         reprotector = new Reprotector(registry, settings.looks());
         secondaries = new SecondaryHost(registry, reprotector);
-        primaries = new PrimaryHost(registry, reprotector);
-        migrations = new MigrationHost(registry);
+        lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));
+        primaries = new PrimaryHost(registry, reprotector, lostPeer);
+        migrations = new MigrationHost(registry, primaries, reprotector);
         arrivals =
                 new ArrivalHost(
                         registry,
+                        reprotector,
                         new ArrivingFeatures.HookPlace(settings.hooksDirectory(), HOOK_LIMIT));
-        recovery = new Recovery(registry, reprotector, timer);
+        recovery = new Recovery(registry, reprotector, lostPeer, timer);
         operations = new DomainOperations(registry);
+        sessions = new SessionOperations(registry, reprotector, primaries, secondaries, recovery);
         // The listener comes last: whoever asks gets answers of a node that knows its domains.
         recovery.run();
         settings.state().recordBoot();
         listener = LinkListener.open(settings.host(), settings.port(), self, secondaries, arrivals);
+        lostPeer.goOnTelling();
         Rehearsal.begin();
         reprotector.begin(primaries, announcedHost(), listener.address().getPort());
         LOG.info(
@@ -310,32 +311,7 @@ public final class Node implements NodeApi, AutoCloseable {
 
     @Override
     public void destroy(String name) {
-        operate(
-                name,
-                domain -> {
-                    reprotector.withdraw(domain);
-                    HostedDomain.View view = domain.view();
-                    switch (view.session()) {
-                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                                when session.fault().isPresent() -> {}
-                        // Its output may be contradicted by the other copy: none of it leaves.
-                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                                when PrimaryHost.undecided(session) ->
-                                primaries.giveUp(domain, session);
-                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                                when session.outcome().isEmpty() ->
-                                primaries.unprotect(domain, session);
-                        case HostedDomain.Session.Secondary(RemusSecondary session)
-                                when session.outcome().isEmpty() ->
-                                secondaries.discard(domain, session);
-                        case HostedDomain.Session _ -> {}
-                    }
-                    domain.migration()
-                            .filter(Migration::undecided)
-                            .ifPresent(m -> m.giveUp("the operator ends this copy"));
-                    registry.ended(domain, "destroyed by the operator");
-                    registry.forget(domain);
-                });
+        operate(name, sessions::destroy);
     }
 
     @Override
@@ -410,84 +386,16 @@ public final class Node implements NodeApi, AutoCloseable {
 
     @Override
     public DomainStatus unprotect(String name) {
-        return operate(
-                name,
-                domain -> {
-                    Optional<Migration> moving = domain.migration().filter(Migration::undecided);
-                    if (moving.isPresent()) {
-                        goOnAfterMigration(domain, moving.get());
-                        return;
-                    }
-                    HostedDomain.View view = domain.view();
-                    switch (view.role()) {
-                        case SECONDARY ->
-                                throw ApiException.badRequest(
-                                        "this node holds the replica of \""
-                                                + name
-                                                + "\"; unprotect it on its primary, node "
-                                                + PrimaryHost.peerOf(view));
-                        case UNPROTECTED, SURVIVOR -> {
-                            if (!reprotector.withdraw(domain)) {
-                                throw ApiException.notProtected(name);
-                            }
-                            domain.replace(
-                                    v -> v.telling("the operator does not want it protected"));
-                            return;
-                        }
-                        case PRIMARY -> {}
-                    }
-                    switch (view.session()) {
-                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                                when session.outcome().isEmpty() && session.fault().isEmpty() ->
-                                primaries.unprotect(domain, session);
-                        case HostedDomain.Session _ ->
-                                recovery.goOn(
-                                        domain,
-                                        "the operator lets the domain go on here, unprotected");
-                    }
-                });
+        return operate(name, sessions::unprotect);
     }
 
     @Override
     public DomainStatus failover(String name) {
-        return operate(
-                name,
-                domain -> {
-                    HostedDomain.View view = domain.view();
-                    switch (view.session()) {
-                        case HostedDomain.Session.Secondary(RemusSecondary session)
-                                when session.outcome().isEmpty() ->
-                                secondaries.failover(domain, session);
-                        case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                                when session.outcome().isEmpty() ->
-                                throw ApiException.badRequest(
-                                        "this node is the primary of \""
-                                                + name
-                                                + "\"; ask its secondary: holdfast failover on node"
-                                                + " "
-                                                + session.peerName());
-                        case HostedDomain.Session _ -> throw ApiException.notProtected(name);
-                    }
-                });
+        return operate(name, sessions::failover);
     }
 
     private interface Operation {
         void on(HostedDomain domain);
-    }
-
-    /** The operator's word that the copy on the destination is dead. */
-    private static void goOnAfterMigration(HostedDomain domain, Migration moving) {
-        moving.goOn("the operator says that the copy there is dead");
-        try {
-            if (!moving.awaitEnd(UNDECIDED_LIMIT)) {
-                throw ApiException.failed(
-                        "\"" + domain.name() + "\" does not go on yet: " + moving.status().phase(),
-                        null);
-            }
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-            throw ApiException.failed("interrupted", e);
-        }
     }
 
     private DomainStatus operate(String name, Operation operation) {
@@ -556,12 +464,13 @@ public final class Node implements NodeApi, AutoCloseable {
         arrivals.close();
         for (HostedDomain domain : registry.all()) {
             try {
-                leave(domain);
+                sessions.leave(domain);
             } catch (ApiException | ReplicationException e) {
                 LOG.warn("event=not-left domain={} reason=\"{}\"", domain.name(), e.getMessage());
             }
         }
         secondaries.awaitEnded();
+        lostPeer.close();
         timer.shutdownNow();
         try {
             listener.close();
@@ -571,40 +480,13 @@ public final class Node implements NodeApi, AutoCloseable {
         LOG.info("event=node-stopped node={}", settings.name());
     }
 
-    private void leave(HostedDomain domain) {
-        domain.operation.lock();
-        try {
-            switch (domain.view().session()) {
-                // The end of this daemon is no verdict: the domain stays muted, and the next
-                // daemon asks.
-                case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                        when PrimaryHost.undecided(session) || session.fault().isPresent() -> {
-                    LOG.warn(
-                            "event=left-undecided domain={} effect=\"its output is dropped until"
-                                    + " the daemon is started again\"",
-                            domain.name());
-                    return;
-                }
-                case HostedDomain.Session.Primary(RemusPrimary session, boolean _)
-                        when session.outcome().isEmpty() ->
-                        primaries.leave(domain, session);
-                case HostedDomain.Session.Secondary(RemusSecondary session)
-                        when session.outcome().isEmpty() ->
-                        secondaries.discard(domain, session);
-                case HostedDomain.Session _ -> {}
-            }
-            domain.view().body().ifPresent(body -> body.qemu().close());
-        } finally {
-            domain.operation.unlock();
-        }
-    }
-
     /**
      * Forgets everything at once, as a killed process does; for tests of what a successor finds.
      */
     void abandon() {
         LOG.info("event=abandoned node={}", settings.name());
         reprotector.close();
+        lostPeer.close();
         timer.shutdownNow();
         try {
             listener.close();

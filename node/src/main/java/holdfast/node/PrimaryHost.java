@@ -1,6 +1,5 @@
 package holdfast.node;
 
-import holdfast.engine.HypervisorException;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.port.Arbiter;
 import holdfast.engine.remus.PrimaryEvent;
@@ -22,7 +21,6 @@ import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.wire.Bytes;
-import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.Standing;
 import holdfast.wire.link.StreamEncoding;
@@ -56,10 +54,10 @@ final class PrimaryHost {
     private final Reprotector reprotector;
     private final LostPeer lostPeer;
 
-    PrimaryHost(Registry registry, Reprotector reprotector) {
+    PrimaryHost(Registry registry, Reprotector reprotector, LostPeer lostPeer) {
         this.registry = registry;
         this.reprotector = reprotector;
-        this.lostPeer = new LostPeer(registry.self());
+        this.lostPeer = lostPeer;
     }
 
     /**
@@ -270,25 +268,7 @@ final class PrimaryHost {
                                     : ApiException.Kind.FAILED,
                             refused.getMessage(),
                             refused);
-            case ProtocolException protocol ->
-                    new ApiException(
-                            ApiException.Kind.UNKNOWN_NODE,
-                            peer + " is reached but is no Holdfast node: " + protocol.getMessage(),
-                            protocol);
-            case IOException io ->
-                    new ApiException(
-                            ApiException.Kind.UNKNOWN_NODE,
-                            "node "
-                                    + peer
-                                    + " cannot be reached: "
-                                    + io.getMessage()
-                                    + "; start it there with `holdfast node start`, or check the"
-                                    + " address",
-                            io);
-            case HypervisorException hypervisor ->
-                    new ApiException(
-                            ApiException.Kind.MISSING, hypervisor.getMessage(), hypervisor);
-            default -> ApiException.failed("not protected: " + e.getMessage(), e);
+            default -> PeerFailure.told(peer, "not protected", e);
         };
     }
 
@@ -470,11 +450,11 @@ final class PrimaryHost {
         public void finished(PrimaryOutcome outcome) {
             switch (outcome) {
                 case PrimaryOutcome.Unprotected(String reason) -> {
-                    unprotected(domain, entry, peerWasLost, "unprotected: " + reason);
-                    reprotector.sessionEnded(domain, reason);
                     if (peerWasLost) {
                         lostPeer.dismissLate(NodeAddress.parse(entry.peer()), entry.session());
                     }
+                    unprotected(domain, entry, peerWasLost, "unprotected: " + reason);
+                    reprotector.sessionEnded(domain, reason);
                 }
                 case PrimaryOutcome.StoodDown(String reason) -> {
                     reprotector.gone(domain);

@@ -49,11 +49,17 @@ final class Recovery {
 
     private final Registry registry;
     private final Reprotector reprotector;
+    private final LostPeer lostPeer;
     private final ScheduledExecutorService timer;
 
-    Recovery(Registry registry, Reprotector reprotector, ScheduledExecutorService timer) {
+    Recovery(
+            Registry registry,
+            Reprotector reprotector,
+            LostPeer lostPeer,
+            ScheduledExecutorService timer) {
         this.registry = registry;
         this.reprotector = reprotector;
+        this.lostPeer = lostPeer;
         this.timer = timer;
     }
 
@@ -98,18 +104,13 @@ final class Recovery {
             return;
         }
         if (!process.alive()) {
-            place.remove();
+            remove(runtime, place);
             registry.store().remove(stored.name());
             HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.ENDED);
             domain.replace(
                     view ->
                             view.with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
-                                    .telling(
-                                            hostRestarted
-                                                    ? "it ended with its host, which was started"
-                                                            + " anew"
-                                                    : "its process ended while the daemon was"
-                                                            + " away"));
+                                    .telling(ended(runtime, hostRestarted)));
             registry.add(domain);
             return;
         }
@@ -119,6 +120,24 @@ final class Recovery {
             case MOVING -> meetMoving(stored, runtime, place);
             case SECONDARY, ARRIVING -> throw new IllegalStateException("handled above");
         }
+    }
+
+    private static String ended(DomainRuntime runtime, boolean hostRestarted) {
+        if (runtime.pid() == 0) {
+            return "the daemon died while it was being started, and what there was of it was"
+                    + " ended; start it again";
+        }
+        return hostRestarted
+                ? "it ended with its host, which was started anew"
+                : "its process ended while the daemon was away";
+    }
+
+    /** One that was being started when the daemon died has its number in its own files only. */
+    private static void remove(DomainRuntime runtime, DomainPlace place) {
+        if (runtime.pid() == 0) {
+            QemuProcess.endAll(place.files(), KILL_LIMIT);
+        }
+        place.remove();
     }
 
     /**
@@ -132,17 +151,7 @@ final class Recovery {
             mute(stored, runtime, place);
             return;
         }
-        DomainRuntime stays =
-                new DomainRuntime(
-                        DomainStatus.Role.UNPROTECTED,
-                        runtime.generation(),
-                        runtime.pid(),
-                        runtime.pidStartTicks(),
-                        runtime.ramFile(),
-                        runtime.qmpSocket(),
-                        runtime.rescueSocket(),
-                        "",
-                        runtime.origin());
+        DomainRuntime stays = runtime.alone(DomainStatus.Role.UNPROTECTED, runtime.generation());
         registry.tryRemember(adopt(stored, stays, place), "");
         registry.ledger()
                 .newestAsPrimary(stored.name())
@@ -169,16 +178,7 @@ final class Recovery {
                 session.filter(entry -> entry.standing() == Standing.TOOK_OVER).isPresent();
         if (tookOver && process.alive()) {
             DomainRuntime here =
-                    new DomainRuntime(
-                            DomainStatus.Role.UNPROTECTED,
-                            session.get().generation(),
-                            runtime.pid(),
-                            runtime.pidStartTicks(),
-                            runtime.ramFile(),
-                            runtime.qmpSocket(),
-                            runtime.rescueSocket(),
-                            "",
-                            runtime.origin());
+                    runtime.alone(DomainStatus.Role.UNPROTECTED, session.get().generation());
             boolean ran = runs(here);
             HostedDomain domain = adopt(stored, here, place);
             if (!ran) {
@@ -196,9 +196,7 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
-        // One that was being started when the daemon died has its number in its own files only.
-        QemuProcess.find(place.files()).ifPresent(started -> started.kill(KILL_LIMIT));
-        place.remove();
+        remove(runtime, place);
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.
         if (!(tookOver && gone)) {
@@ -235,16 +233,7 @@ final class Recovery {
                 session.filter(entry -> entry.standing() == Standing.TOOK_OVER).isPresent();
         if (tookOver && process.alive()) {
             DomainRuntime survivor =
-                    new DomainRuntime(
-                            DomainStatus.Role.SURVIVOR,
-                            session.get().generation(),
-                            runtime.pid(),
-                            runtime.pidStartTicks(),
-                            runtime.ramFile(),
-                            runtime.qmpSocket(),
-                            runtime.rescueSocket(),
-                            "",
-                            runtime.origin());
+                    runtime.alone(DomainStatus.Role.SURVIVOR, session.get().generation());
             if (hasRun(survivor)) {
                 registry.tryRemember(adopt(stored, survivor, place), "");
                 return;
@@ -252,7 +241,7 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
-        place.remove();
+        remove(runtime, place);
         registry.store().remove(stored.name());
         // A survivor that ended by itself stays taken over: its primary must not go back in time.
         if (!(tookOver && gone)) {
@@ -309,7 +298,7 @@ final class Recovery {
     private HostedDomain adopt(
             DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
         removeMirrors(runtime, place);
-        QemuDomain qemu = QemuDomain.attach(Path.of(runtime.qmpSocket()), place.deviceState());
+        QemuDomain qemu = QemuDomain.attachAgain(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
         boolean runs = qemu.status().equals("running");
         HostedDomain domain =
@@ -339,12 +328,17 @@ final class Recovery {
         QemuDomain qemu =
                 runtime.role() == DomainStatus.Role.MOVING
                         ? QemuDomain.attachSuspended(monitor, place.deviceState())
-                        : QemuDomain.attach(monitor, place.deviceState());
+                        : QemuDomain.attachAgain(monitor, place.deviceState());
         qemu.suspend();
         HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.STOPPED);
         domain.wish(stored.wish());
-        HostedDomain.Body body =
-                HostedDomain.Body.of(qemu, place, EnumSet.of(OperatedDomain.Hold.UNDECIDED));
+        Set<OperatedDomain.Hold> holds =
+                switch (stored.wanted()) {
+                    case RUNNING -> EnumSet.of(OperatedDomain.Hold.UNDECIDED);
+                    case PAUSED ->
+                            EnumSet.of(OperatedDomain.Hold.UNDECIDED, OperatedDomain.Hold.OPERATOR);
+                };
+        HostedDomain.Body body = HostedDomain.Body.of(qemu, place, holds);
         domain.replace(
                 view ->
                         view.with(Optional.of(body))
@@ -472,24 +466,31 @@ final class Recovery {
 
     /**
      * Lets an undecided domain go on here alone, in a generation of its own: no replica of before
-     * is newer. The caller holds its operation.
+     * is newer. One that an operator has paused stays paused. The caller holds its operation.
      */
     void goOn(HostedDomain domain, String reason) {
         HostedDomain.Body body = domain.requireBody();
         NicGate.removeLeftovers(body.qemu().qmp());
         body.operated().goOn();
+        DomainStatus.State state =
+                body.operated().isHeld(OperatedDomain.Hold.OPERATOR)
+                        ? DomainStatus.State.PAUSED
+                        : DomainStatus.State.RUNNING;
         domain.replace(
                 view ->
-                        view.with(DomainStatus.State.RUNNING, DomainStatus.Role.UNPROTECTED)
+                        view.with(state, DomainStatus.Role.UNPROTECTED)
                                 .withGeneration(view.generation() + 1)
                                 .telling(reason));
         registry.tryRemember(domain, "");
         registry.ledger()
                 .newestAsPrimary(domain.name())
                 .ifPresent(
-                        entry ->
-                                registry.ledger()
-                                        .put(entry.with(Standing.DISCARDED, entry.generation())));
+                        entry -> {
+                            // It may not have heard: a person may have decided without it.
+                            lostPeer.dismissLate(NodeAddress.parse(entry.peer()), entry.session());
+                            registry.ledger()
+                                    .put(entry.with(Standing.DISCARDED, entry.generation()));
+                        });
         reprotector.runsAlone(domain);
     }
 }

@@ -12,6 +12,7 @@ import holdfast.qemu.domain.RunningQemu;
 import holdfast.qemu.launch.Accelerator;
 import holdfast.qemu.launch.Accelerators;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.launch.ProcessIdentity;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -167,7 +168,44 @@ final class Registry {
                             "",
                             peer,
                             view.origin()));
+            rememberPause(domain);
         }
+    }
+
+    /**
+     * Writes down whether an operator has paused the domain: it stays so whatever becomes of this
+     * daemon.
+     */
+    void rememberPause(HostedDomain domain) {
+        boolean paused =
+                domain.view()
+                        .body()
+                        .filter(body -> body.operated().isHeld(OperatedDomain.Hold.OPERATOR))
+                        .isPresent();
+        store.putWanted(
+                domain.name(), paused ? DomainStore.Wanted.PAUSED : DomainStore.Wanted.RUNNING);
+    }
+
+    /**
+     * Writes down where the domain will be, before anything of it is there: a daemon that dies from
+     * here on leaves nothing behind that the next one does not find.
+     *
+     * @throws StoreException if that is not possible
+     */
+    void rememberAhead(HostedDomain domain, DomainPlace place) {
+        store.putSpec(domain.name(), domain.view().spec());
+        putRuntime(domain, place, Optional.empty());
+    }
+
+    /** Writes down the process of what was {@link #rememberAhead remembered ahead}. */
+    void rememberProcess(HostedDomain domain, DomainPlace place, ProcessIdentity process) {
+        putRuntime(domain, place, Optional.of(process));
+    }
+
+    private void putRuntime(
+            HostedDomain domain, DomainPlace place, Optional<ProcessIdentity> process) {
+        HostedDomain.View view = domain.view();
+        store.putRuntime(domain.name(), place.runtime(view.role(), view.generation(), process));
     }
 
     /** As {@link #remember}; a failure is told to the operator and changes nothing else. */

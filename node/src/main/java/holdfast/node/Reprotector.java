@@ -9,6 +9,7 @@ import holdfast.engine.reprotect.ReprotectionState;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.ProgressListener;
+import holdfast.node.link.BeginCookie;
 import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.PeerInquiry;
@@ -33,6 +34,7 @@ import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.function.Supplier;
 
 /**
  * Keeps domains protected: performs what {@link ReprotectionMachine} says, for all domains on one
@@ -84,6 +86,12 @@ final class Reprotector implements AutoCloseable {
                                                 .getBytes(StandardCharsets.UTF_8))));
     }
 
+    /** What the node at {@code peer} is told that the domain moves to. */
+    Optional<BeginCookie.Staying> parting(ProtectionWish wish, NodeAddress peer) {
+        return place.map(
+                is -> new BeginCookie.Staying(is.host(), is.port(), wish.without(peer).write()));
+    }
+
     /**
      * The wish of the survivor of a session: what its primary said, and the primary's node as the
      * preferred one.
@@ -92,11 +100,34 @@ final class Reprotector implements AutoCloseable {
      * @throws ApiException if it is not understood
      */
     static ProtectionWish inherited(LinkMessage.StayProtected staying, String address) {
-        String host = staying.host().isEmpty() ? NodeAddress.parse(address).host() : staying.host();
+        String json = new String(staying.wishJson().toArray(), StandardCharsets.UTF_8);
+        return understood(
+                () ->
+                        ProtectionWish.read(json)
+                                .preferring(listening(staying.host(), staying.port(), address)));
+    }
+
+    /**
+     * The wish of a domain that moves here: what its old node said, and that node after those that
+     * the operator named.
+     *
+     * @param address where the old node connects from
+     * @throws ApiException if it is not understood
+     */
+    static ProtectionWish moved(BeginCookie.Staying staying, String address) {
+        return understood(
+                () ->
+                        ProtectionWish.read(staying.wish())
+                                .followedBy(listening(staying.host(), staying.port(), address)));
+    }
+
+    private static NodeAddress listening(String host, int port, String address) {
+        return new NodeAddress(host.isEmpty() ? NodeAddress.parse(address).host() : host, port);
+    }
+
+    private static ProtectionWish understood(Supplier<ProtectionWish> wish) {
         try {
-            return ProtectionWish.read(
-                            new String(staying.wishJson().toArray(), StandardCharsets.UTF_8))
-                    .preferring(new NodeAddress(host, staying.port()));
+            return wish.get();
         } catch (IllegalArgumentException e) {
             throw new ApiException(
                     ApiException.Kind.BAD_REQUEST,
@@ -130,7 +161,7 @@ final class Reprotector implements AutoCloseable {
                             domain,
                             new ReprotectionEvent.Wished(
                                     domain.wish().get().nodes(), System.nanoTime()));
-            case PRIMARY, SECONDARY -> {}
+            case PRIMARY, SECONDARY, MOVING, ARRIVING -> {}
         }
     }
 

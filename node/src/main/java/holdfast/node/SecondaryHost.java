@@ -105,7 +105,7 @@ final class SecondaryHost implements SessionAccepter {
             try {
                 replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
-                registry.remember(domain, "");
+                registry.rememberAhead(domain, replica.place);
                 if (wish.isPresent()) {
                     registry.store().putWish(domain.name(), wish.get());
                 }
@@ -428,19 +428,7 @@ final class SecondaryHost implements SessionAccepter {
                                                     new SecondaryEvent.StandbyFailed(
                                                             "the waiting QEMU died")));
             try {
-                registry.store()
-                        .putRuntime(
-                                domain.name(),
-                                new DomainRuntime(
-                                        DomainStatus.Role.SECONDARY,
-                                        entry.generation(),
-                                        standby.process().pid(),
-                                        standby.process().identity().startTicks(),
-                                        place.files().ram().toString(),
-                                        place.files().qmp().toString(),
-                                        "",
-                                        "",
-                                        DomainRuntime.Origin.STARTED));
+                registry.rememberProcess(domain, place, standby.process().identity());
             } catch (StoreException e) {
                 standby.close();
                 throw new HypervisorException("start standby", e.getMessage(), e);

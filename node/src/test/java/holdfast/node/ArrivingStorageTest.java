@@ -62,7 +62,8 @@ class ArrivingStorageTest {
                 Map.of(),
                 List.of(),
                 probes,
-                wish == null ? null : new BeginCookie.Storage(wish, List.of(disks)));
+                wish == null ? null : new BeginCookie.Storage(wish, List.of(disks)),
+                null);
     }
 
     private static BeginCookie.Disk named(String name, String probe) {

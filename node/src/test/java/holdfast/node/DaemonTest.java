@@ -59,6 +59,45 @@ class DaemonTest {
     }
 
     @Test
+    void an_operators_pause_outlives_the_daemon_of_a_primary() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon a = new TestDaemon(hosts, "a")) {
+            Node b = hosts.start("b");
+            a.start();
+            a.client().create(hosts.firmwareGuest("g"));
+            a.client()
+                    .remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            DomainStatus paused = a.client().pause("g");
+            assertThat(paused.state()).isEqualTo(State.PAUSED);
+            // Until all of QEMU's state was saved once more: it is given once for each stop.
+            await(
+                    a.client(),
+                    s ->
+                            s.protection().epochsCommitted()
+                                    > paused.protection().epochsCommitted() + 60);
+            a.kill();
+            await(b, s -> s.protection().state().equals("deciding"));
+            a.start();
+            DomainStatus back = await(a.client(), s -> s.role() == Role.UNPROTECTED);
+            assertThat(back.lastEvent().text()).contains("discarded the replica");
+            assertThat(back.state()).isEqualTo(State.PAUSED);
+            // What QEMU itself says is what the next daemon goes by.
+            a.kill();
+            a.start();
+            assertThat(a.client().status("g").state()).isEqualTo(State.PAUSED);
+
+            assertThat(a.client().unpause("g").state()).isEqualTo(State.RUNNING);
+            a.client()
+                    .remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            a.kill();
+            await(b, s -> s.protection().state().equals("deciding"));
+            a.start();
+            DomainStatus again = await(a.client(), s -> s.role() == Role.UNPROTECTED);
+            assertThat(again.state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
     void a_primary_that_comes_back_ends_its_copy_where_the_replica_runs() throws Exception {
         try (TestHosts hosts = new TestHosts();
                 TestDaemon a = new TestDaemon(hosts, "a")) {
@@ -110,6 +149,40 @@ class DaemonTest {
             assertThat(b.client().list()).isEmpty();
             assertThat(hosts.ramFiles()).isEmpty();
         }
+    }
+
+    @Test
+    void a_stale_replica_that_comes_back_hears_of_it_from_a_daemon_that_was_started_meanwhile()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon a = new TestDaemon(hosts, "a");
+                TestDaemon b = new TestDaemon(hosts, "b")) {
+            a.start();
+            b.start();
+            a.client().create(hosts.firmwareGuest("g"));
+            a.client()
+                    .remus(
+                            TestHosts.remus("g", b.port(), ArbiterKind.OPERATOR),
+                            ProgressListener.none());
+            b.signal("STOP");
+            try {
+                await(a.client(), s -> s.protection().state().equals("deciding"));
+                assertThat(a.client().unprotect("g").role()).isEqualTo(Role.UNPROTECTED);
+                a.kill();
+                a.start();
+            } finally {
+                b.signal("CONT");
+            }
+            MigratingPair.await("the replica's end", () -> b.client().list().isEmpty());
+            MigratingPair.await(
+                    "that it is known to be told", () -> stale(a).toFile().list().length == 0);
+            assertThat(a.client().status("g").state()).isEqualTo(State.RUNNING);
+            assertThat(hosts.ramFiles()).hasSize(2);
+        }
+    }
+
+    private static java.nio.file.Path stale(TestDaemon daemon) {
+        return daemon.state().resolve("stale-replicas");
     }
 
     private static DomainStatus await(

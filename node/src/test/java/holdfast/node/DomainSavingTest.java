@@ -43,20 +43,6 @@ class DomainSavingTest {
 
     @TempDir private Path directory;
 
-    private static GuestMemory memory(MemorySegment bytes) {
-        return new GuestMemory() {
-            @Override
-            public long pages() {
-                return PAGES;
-            }
-
-            @Override
-            public MemorySegment bytes() {
-                return bytes;
-            }
-        };
-    }
-
     /** Writes whenever it is looked at and not suspended. */
     private static final class Guest implements Domain, DirtyTracker {
         private final Random random;
@@ -145,7 +131,10 @@ class DomainSavingTest {
     private static DomainSaving saving(Guest guest, MemorySegment here, boolean tracked) {
         return new DomainSaving(
                 new DomainSaving.Source(
-                        SPEC, memory(here), guest, tracked ? Optional.of(guest) : Optional.empty()),
+                        SPEC,
+                        GuestMemory.over(here),
+                        guest,
+                        tracked ? Optional.of(guest) : Optional.empty()),
                 ProgressListener.none());
     }
 
@@ -172,7 +161,7 @@ class DomainSavingTest {
             }
             try (SavedDomain saved = new SavedDomain(file, ProgressListener.none())) {
                 assertThat(saved.specJson()).isEqualTo(SPEC);
-                saved.readInto(memory(there));
+                saved.readInto(GuestMemory.over(there));
                 assertThat(saved.base().byteSize()).isEqualTo(64);
                 assertThat(saved.sections().byteSize()).isEqualTo(64);
             }
@@ -221,7 +210,8 @@ class DomainSavingTest {
                     assertThatThrownBy(
                                     () ->
                                             saved.readInto(
-                                                    memory(arena.allocate((long) PAGES * 4096))))
+                                                    GuestMemory.over(
+                                                            arena.allocate((long) PAGES * 4096))))
                             .isInstanceOf(holdfast.wire.ProtocolException.class)
                             .hasMessageContaining("g.save");
                 }
@@ -260,7 +250,7 @@ class DomainSavingTest {
                 writer.flush();
             }
             try (SavedDomain saved = new SavedDomain(file, ProgressListener.none())) {
-                saved.readInto(memory(there));
+                saved.readInto(GuestMemory.over(there));
             }
             assertThat(here.mismatch(there)).isEqualTo(-1);
         }

@@ -68,23 +68,10 @@ final class MigratingPair implements AutoCloseable {
 
     static MigrateRequest request(
             String node, List<String> hooks, long bandwidthMibPerSecond, int deadlineMillis) {
-        MigrateRequest plain = MigrateRequest.of("g", node);
-        return new MigrateRequest(
-                plain.domain(),
-                plain.node(),
-                plain.policy(),
-                hooks,
-                List.of(),
-                plain.downtimeMillis(),
-                plain.roundsMax(),
-                bandwidthMibPerSecond,
-                false,
-                1,
-                0,
-                plain.onTimeout(),
-                plain.featureSeconds(),
-                50,
-                deadlineMillis);
+        return MigrateRequest.of("g", node)
+                .withFeatures(hooks, List.of())
+                .withBandwidth(bandwidthMibPerSecond)
+                .withDeadline(50, deadlineMillis);
     }
 
     /** What becomes of it, as one line: the outcome and the reason, or the failure. */

@@ -225,23 +225,9 @@ class MigrationApartTest {
     }
 
     private static MigrateRequest request(ApartHosts apart, long mibPerSecond) {
-        MigrateRequest plain = MigrateRequest.of("g", apart.addressOfB());
-        return new MigrateRequest(
-                plain.domain(),
-                plain.node(),
-                plain.policy(),
-                plain.require(),
-                plain.bestEffort(),
-                plain.downtimeMillis(),
-                plain.roundsMax(),
-                mibPerSecond,
-                plain.autoConverge(),
-                plain.connections(),
-                plain.timeoutSeconds(),
-                plain.onTimeout(),
-                plain.featureSeconds(),
-                100,
-                1000);
+        return MigrateRequest.of("g", apart.addressOfB())
+                .withBandwidth(mibPerSecond)
+                .withDeadline(100, 1000);
     }
 
     private static void strike(ApartHosts apart, Blow blow, long pid) throws Exception {

@@ -93,23 +93,10 @@ class MigrationKillTest {
     }
 
     private static MigrateRequest slow(int port, List<String> hooks) {
-        MigrateRequest plain = MigrateRequest.of("g", "127.0.0.1:" + port);
-        return new MigrateRequest(
-                plain.domain(),
-                plain.node(),
-                plain.policy(),
-                hooks,
-                List.of(),
-                plain.downtimeMillis(),
-                plain.roundsMax(),
-                hooks.isEmpty() ? 8 : 0,
-                false,
-                1,
-                0,
-                plain.onTimeout(),
-                plain.featureSeconds(),
-                50,
-                500);
+        return MigrateRequest.of("g", "127.0.0.1:" + port)
+                .withFeatures(hooks, List.of())
+                .withBandwidth(hooks.isEmpty() ? 8 : 0)
+                .withDeadline(50, 500);
     }
 
     @ParameterizedTest

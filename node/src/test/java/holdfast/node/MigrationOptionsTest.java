@@ -61,22 +61,11 @@ class MigrationOptionsTest {
 
         MigrateRequest to(Node node) {
             MigrateRequest plain = MigrateRequest.of("g", "127.0.0.1:" + node.port());
-            return new MigrateRequest(
-                            plain.domain(),
-                            plain.node(),
-                            plain.policy(),
-                            plain.require(),
-                            plain.bestEffort(),
-                            downtimeMillis,
-                            roundsMax,
-                            bandwidthMib,
-                            autoConverge,
-                            connections,
-                            timeoutSeconds,
-                            onTimeout,
-                            plain.featureSeconds(),
-                            plain.heartbeatMillis(),
-                            plain.deadlineMillis())
+            return plain.withRounds(downtimeMillis, roundsMax)
+                    .withBandwidth(bandwidthMib)
+                    .withAutoConverge(autoConverge)
+                    .withConnections(connections)
+                    .withTimeout(timeoutSeconds, onTimeout)
                     .withCompress(compress);
         }
     }

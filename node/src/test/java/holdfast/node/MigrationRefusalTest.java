@@ -130,22 +130,7 @@ class MigrationRefusalTest {
     }
 
     private static MigrateRequest urgent(MigrateRequest plain, List<String> require) {
-        return new MigrateRequest(
-                plain.domain(),
-                plain.node(),
-                MigrateRequest.Policy.URGENT,
-                require,
-                List.of(),
-                plain.downtimeMillis(),
-                plain.roundsMax(),
-                0,
-                false,
-                1,
-                0,
-                plain.onTimeout(),
-                plain.featureSeconds(),
-                plain.heartbeatMillis(),
-                plain.deadlineMillis());
+        return plain.withPolicy(MigrateRequest.Policy.URGENT).withFeatures(require, List.of());
     }
 
     /** Refused in Begin: nothing was begun. */

@@ -268,25 +268,7 @@ class MigrationStorageTest {
     }
 
     private static MigrateRequest slow(int port, long mibPerSecond) {
-        MigrateRequest plain = copying(port);
-        return new MigrateRequest(
-                plain.domain(),
-                plain.node(),
-                plain.policy(),
-                plain.require(),
-                plain.bestEffort(),
-                plain.downtimeMillis(),
-                plain.roundsMax(),
-                mibPerSecond,
-                plain.autoConverge(),
-                plain.connections(),
-                plain.timeoutSeconds(),
-                plain.onTimeout(),
-                plain.featureSeconds(),
-                plain.heartbeatMillis(),
-                plain.deadlineMillis(),
-                plain.storage(),
-                plain.compress());
+        return copying(port).withBandwidth(mibPerSecond);
     }
 
     private static boolean isCopying(Progress progress) {

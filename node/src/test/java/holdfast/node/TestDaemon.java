@@ -133,6 +133,18 @@ final class TestDaemon implements AutoCloseable {
         }
     }
 
+    /** {@code STOP} lets it stand still with all its connections, {@code CONT} go on. */
+    void signal(String name) throws Exception {
+        int status =
+                new ProcessBuilder("kill", "-" + name, Long.toString(daemon.pid()))
+                        .inheritIO()
+                        .start()
+                        .waitFor();
+        if (status != 0) {
+            throw new AssertionError("kill -" + name + ": exit status " + status);
+        }
+    }
+
     void kill() throws InterruptedException {
         daemon.destroyForcibly().waitFor();
     }

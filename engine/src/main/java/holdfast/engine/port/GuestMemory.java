@@ -13,6 +13,25 @@ public interface GuestMemory {
     /** Bytes of one page. */
     int PAGE_BYTES = 4096;
 
+    /**
+     * Memory that is whole pages of bytes, and nothing more.
+     *
+     * @param bytes borrowed
+     */
+    static GuestMemory over(MemorySegment bytes) {
+        return new GuestMemory() {
+            @Override
+            public long pages() {
+                return bytes.byteSize() / PAGE_BYTES;
+            }
+
+            @Override
+            public MemorySegment bytes() {
+                return bytes;
+            }
+        };
+    }
+
     /** Number of pages; PFNs are {@code 0 <= pfn < pages()}. */
     long pages();
 

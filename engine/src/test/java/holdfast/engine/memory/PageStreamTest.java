@@ -20,20 +20,6 @@ import java.util.Random;
 class PageStreamTest {
     private static final int PAGES = 3_000;
 
-    private static GuestMemory memory(MemorySegment bytes) {
-        return new GuestMemory() {
-            @Override
-            public long pages() {
-                return bytes.byteSize() / PAGE_BYTES;
-            }
-
-            @Override
-            public MemorySegment bytes() {
-                return bytes;
-            }
-        };
-    }
-
     @Test
     void rounds_of_random_writes_arrive_whole_and_the_digests_agree() throws Exception {
         Random random = new Random(4);
@@ -49,12 +35,12 @@ class PageStreamTest {
                     PfnSet dirty = new PfnSet(PAGES);
                     dirty.fill();
                     write(random, here, new PfnSet(PAGES), 2_000);
-                    sender.pages(dirty, memory(here), PageSender.Known.ZEROES);
+                    sender.pages(dirty, GuestMemory.over(here), PageSender.Known.ZEROES);
                     for (int round = 0; round < 5; round++) {
                         dirty.clear();
                         write(random, here, dirty, 300);
                         deltas +=
-                                sender.pages(dirty, memory(here), PageSender.Known.OLDER)
+                                sender.pages(dirty, GuestMemory.over(here), PageSender.Known.OLDER)
                                         .deltaPages();
                     }
                     sender.base(arena.allocate(100).fill((byte) 1));
@@ -68,7 +54,7 @@ class PageStreamTest {
                 assertThat(deltas > 0).isEqualTo(keptPages > 0);
                 try (PageReceiver receiver =
                         new PageReceiver(
-                                memory(there),
+                                GuestMemory.over(there),
                                 Channels.newChannel(
                                         new ByteArrayInputStream(bytes.toByteArray())))) {
                     assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Base.class);
@@ -104,7 +90,7 @@ class PageStreamTest {
             MemorySegment here = arena.allocate(16 * 4096).fill((byte) 7);
             PfnSet all = new PfnSet(16);
             all.fill();
-            sender.pages(all, memory(here), PageSender.Known.ZEROES);
+            sender.pages(all, GuestMemory.over(here), PageSender.Known.ZEROES);
             sender.end(
                     List.of(
                             new PageSender.StatePart(
@@ -115,7 +101,7 @@ class PageStreamTest {
             try (Arena arena = Arena.ofConfined();
                     PageReceiver receiver =
                             new PageReceiver(
-                                    memory(arena.allocate(16 * 4096)),
+                                    GuestMemory.over(arena.allocate(16 * 4096)),
                                     Channels.newChannel(
                                             new ByteArrayInputStream(whole, 0, length)))) {
                 assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Ended.class);
@@ -133,12 +119,12 @@ class PageStreamTest {
             MemorySegment here = arena.allocate(16 * 4096).fill((byte) 7);
             PfnSet all = new PfnSet(16);
             all.fill();
-            sender.pages(all, memory(here), PageSender.Known.ZEROES);
+            sender.pages(all, GuestMemory.over(here), PageSender.Known.ZEROES);
         }
         try (Arena arena = Arena.ofConfined();
                 PageReceiver receiver =
                         new PageReceiver(
-                                memory(arena.allocate(8 * 4096)),
+                                GuestMemory.over(arena.allocate(8 * 4096)),
                                 Channels.newChannel(
                                         new ByteArrayInputStream(bytes.toByteArray())))) {
             assertThatThrownBy(receiver::next)

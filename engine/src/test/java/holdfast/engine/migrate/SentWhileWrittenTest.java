@@ -144,7 +144,7 @@ class SentWhileWrittenTest {
                                     this,
                                     this,
                                     this,
-                                    unthrottled(),
+                                    ThrottledGuest.unthrottled(),
                                     this,
                                     senders,
                                     _ -> {},
@@ -175,7 +175,7 @@ class SentWhileWrittenTest {
             for (ByteArrayOutputStream stream : streams) {
                 try (PageReceiver receiver =
                         new PageReceiver(
-                                view(there),
+                                GuestMemory.over(there),
                                 Channels.newChannel(
                                         new ByteArrayInputStream(stream.toByteArray())))) {
                     while (!(receiver.next() instanceof PageReceiver.Read.Whole)) {
@@ -314,30 +314,6 @@ class SentWhileWrittenTest {
         public void close() {
             arena.close();
         }
-    }
-
-    private static GuestMemory view(MemorySegment bytes) {
-        return new GuestMemory() {
-            @Override
-            public long pages() {
-                return PAGES;
-            }
-
-            @Override
-            public MemorySegment bytes() {
-                return bytes;
-            }
-        };
-    }
-
-    private static ThrottledGuest unthrottled() {
-        return new ThrottledGuest() {
-            @Override
-            public void throttle(int percent) {}
-
-            @Override
-            public void close() {}
-        };
     }
 
     private static final class Unheard implements SourceObserver {

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonCreator;
 import com.fasterxml.jackson.annotation.JsonValue;
 
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * How a domain is to be moved.
@@ -150,43 +151,6 @@ public record MigrateRequest(
         range("featureSeconds", featureSeconds, 1, 600);
     }
 
-    /** With {@link Storage#AUTO} and {@link Compress#AUTO}. */
-    public MigrateRequest(
-            String domain,
-            String node,
-            Policy policy,
-            List<String> require,
-            List<String> bestEffort,
-            int downtimeMillis,
-            int roundsMax,
-            long bandwidthMibPerSecond,
-            boolean autoConverge,
-            int connections,
-            int timeoutSeconds,
-            OnTimeout onTimeout,
-            int featureSeconds,
-            int heartbeatMillis,
-            int deadlineMillis) {
-        this(
-                domain,
-                node,
-                policy,
-                require,
-                bestEffort,
-                downtimeMillis,
-                roundsMax,
-                bandwidthMibPerSecond,
-                autoConverge,
-                connections,
-                timeoutSeconds,
-                onTimeout,
-                featureSeconds,
-                heartbeatMillis,
-                deadlineMillis,
-                Storage.AUTO,
-                Compress.AUTO);
-    }
-
     /** With everything as it is by default. */
     public static MigrateRequest of(String domain, String node) {
         return new MigrateRequest(
@@ -209,70 +173,75 @@ public record MigrateRequest(
                 Compress.AUTO);
     }
 
+    /** Under this policy. */
+    public MigrateRequest withPolicy(Policy wish) {
+        return changed(draft -> draft.policy = wish);
+    }
+
     /** These features required and best effort. */
     public MigrateRequest withFeatures(List<String> required, List<String> effort) {
-        return new MigrateRequest(
-                domain,
-                node,
-                policy,
-                required,
-                effort,
-                downtimeMillis,
-                roundsMax,
-                bandwidthMibPerSecond,
-                autoConverge,
-                connections,
-                timeoutSeconds,
-                onTimeout,
-                featureSeconds,
-                heartbeatMillis,
-                deadlineMillis,
-                storage,
-                compress);
+        return changed(
+                draft -> {
+                    draft.require = required;
+                    draft.bestEffort = effort;
+                });
+    }
+
+    /** With rounds until what is left travels within {@code millis}, or so many. */
+    public MigrateRequest withRounds(int millis, int most) {
+        return changed(
+                draft -> {
+                    draft.downtimeMillis = millis;
+                    draft.roundsMax = most;
+                });
+    }
+
+    /** With so much for pages and disks; 0 for no bound. */
+    public MigrateRequest withBandwidth(long mibPerSecond) {
+        return changed(draft -> draft.bandwidthMibPerSecond = mibPerSecond);
+    }
+
+    /** Of a guest that is slowed down where it writes too fast, or not. */
+    public MigrateRequest withAutoConverge(boolean wish) {
+        return changed(draft -> draft.autoConverge = wish);
+    }
+
+    /** Over so many connections for pages. */
+    public MigrateRequest withConnections(int count) {
+        return changed(draft -> draft.connections = count);
+    }
+
+    /** With so long for the rounds, 0 for no bound, and what then. */
+    public MigrateRequest withTimeout(int seconds, OnTimeout then) {
+        return changed(
+                draft -> {
+                    draft.timeoutSeconds = seconds;
+                    draft.onTimeout = then;
+                });
+    }
+
+    /** With so long for the destination's features. */
+    public MigrateRequest withFeatureSeconds(int seconds) {
+        return changed(draft -> draft.featureSeconds = seconds);
+    }
+
+    /** With a peer that is lost after so long. */
+    public MigrateRequest withDeadline(int heartbeat, int deadline) {
+        return changed(
+                draft -> {
+                    draft.heartbeatMillis = heartbeat;
+                    draft.deadlineMillis = deadline;
+                });
     }
 
     /** With its disks shared or copied. */
     public MigrateRequest withStorage(Storage wish) {
-        return new MigrateRequest(
-                domain,
-                node,
-                policy,
-                require,
-                bestEffort,
-                downtimeMillis,
-                roundsMax,
-                bandwidthMibPerSecond,
-                autoConverge,
-                connections,
-                timeoutSeconds,
-                onTimeout,
-                featureSeconds,
-                heartbeatMillis,
-                deadlineMillis,
-                wish,
-                compress);
+        return changed(draft -> draft.storage = wish);
     }
 
     /** With its pages compressed or not. */
     public MigrateRequest withCompress(Compress wish) {
-        return new MigrateRequest(
-                domain,
-                node,
-                policy,
-                require,
-                bestEffort,
-                downtimeMillis,
-                roundsMax,
-                bandwidthMibPerSecond,
-                autoConverge,
-                connections,
-                timeoutSeconds,
-                onTimeout,
-                featureSeconds,
-                heartbeatMillis,
-                deadlineMillis,
-                storage,
-                wish);
+        return changed(draft -> draft.compress = wish);
     }
 
     /** This request with the node's own settings where it leaves them open. */
@@ -284,24 +253,75 @@ public record MigrateRequest(
                         ? Math.max(
                                 Math.max(nodeDeadlineMillis, DEADLINE_MILLIS_LEAST), 2 * heartbeat)
                         : deadlineMillis;
-        return new MigrateRequest(
-                domain,
-                node,
-                policy,
-                require,
-                bestEffort,
-                downtimeMillis,
-                roundsMax,
-                bandwidthMibPerSecond,
-                autoConverge,
-                connections,
-                timeoutSeconds,
-                onTimeout,
-                featureSeconds,
-                heartbeat,
-                deadline,
-                storage,
-                compress);
+        return withDeadline(heartbeat, deadline);
+    }
+
+    private MigrateRequest changed(Consumer<Draft> change) {
+        Draft draft = new Draft(this);
+        change.accept(draft);
+        return draft.request();
+    }
+
+    /** The one place where all of it is copied. */
+    private static final class Draft {
+        private final String domain;
+        private final String node;
+        private Policy policy;
+        private List<String> require;
+        private List<String> bestEffort;
+        private int downtimeMillis;
+        private int roundsMax;
+        private long bandwidthMibPerSecond;
+        private boolean autoConverge;
+        private int connections;
+        private int timeoutSeconds;
+        private OnTimeout onTimeout;
+        private int featureSeconds;
+        private int heartbeatMillis;
+        private int deadlineMillis;
+        private Storage storage;
+        private Compress compress;
+
+        Draft(MigrateRequest of) {
+            domain = of.domain;
+            node = of.node;
+            policy = of.policy;
+            require = of.require;
+            bestEffort = of.bestEffort;
+            downtimeMillis = of.downtimeMillis;
+            roundsMax = of.roundsMax;
+            bandwidthMibPerSecond = of.bandwidthMibPerSecond;
+            autoConverge = of.autoConverge;
+            connections = of.connections;
+            timeoutSeconds = of.timeoutSeconds;
+            onTimeout = of.onTimeout;
+            featureSeconds = of.featureSeconds;
+            heartbeatMillis = of.heartbeatMillis;
+            deadlineMillis = of.deadlineMillis;
+            storage = of.storage;
+            compress = of.compress;
+        }
+
+        MigrateRequest request() {
+            return new MigrateRequest(
+                    domain,
+                    node,
+                    policy,
+                    require,
+                    bestEffort,
+                    downtimeMillis,
+                    roundsMax,
+                    bandwidthMibPerSecond,
+                    autoConverge,
+                    connections,
+                    timeoutSeconds,
+                    onTimeout,
+                    featureSeconds,
+                    heartbeatMillis,
+                    deadlineMillis,
+                    storage,
+                    compress);
+        }
     }
 
     private static void range(String field, long found, long least, long most) {

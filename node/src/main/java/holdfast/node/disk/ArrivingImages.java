@@ -77,7 +77,7 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
      * @throws DiskException if an image is refused
      */
     public static ArrivingImages open(Path journals, List<ReplicaImages.Image> images) {
-        return open(new SystemFiles(), journals, images);
+        return open(new SystemFiles(ImageUse.ARRIVAL), journals, images);
     }
 
     static ArrivingImages open(DiskFiles files, Path journals, List<ReplicaImages.Image> images) {

@@ -10,6 +10,9 @@ import java.util.List;
 
 /** What images and journals need of a file system; a test lets each of these steps fail. */
 interface DiskFiles {
+    /** What the images are opened for. */
+    ImageUse use();
+
     /** An open file. Positional, so that any thread may call; bytes count only after force. */
     interface OpenFile extends AutoCloseable {
         /** Writes from the buffer's position to its limit. */
@@ -86,7 +89,8 @@ interface DiskFiles {
                         + reason
                         + " ("
                         + free(path)
-                        + "); make room or repair the disk, then protect or move the domain again",
+                        + "); make room or repair the disk, then "
+                        + use().again(),
                 e);
     }
 

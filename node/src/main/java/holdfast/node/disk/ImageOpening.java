@@ -66,7 +66,7 @@ final class ImageOpening {
             return new Opened(opening.opened, opening.made);
         } catch (IOException e) {
             opening.undo();
-            throw new DiskException("the replica's images: " + e.getMessage(), e);
+            throw new DiskException(files.use().images() + ": " + e.getMessage(), e);
         } catch (RuntimeException e) {
             opening.undo();
             throw e;
@@ -120,7 +120,7 @@ final class ImageOpening {
         try {
             return new ImageFile(path, files, files.openImage(path));
         } catch (NoSuchFileException e) {
-            throw refused(path, "is not there", "bring it back, or protect the domain again");
+            throw refused(path, "is not there", "bring it back, then " + files.use().again());
         } catch (FileSystemException e) {
             throw refused(
                     path,

@@ -88,7 +88,13 @@ public final class ReplicaImages implements ReplicaDisks {
      */
     public static ReplicaImages open(
             Path journals, UUID session, String domain, List<Image> images) {
-        return open(new SystemFiles(), journals, session, domain, images, DiskBounds.DEFAULT);
+        return open(
+                new SystemFiles(ImageUse.REPLICA),
+                journals,
+                session,
+                domain,
+                images,
+                DiskBounds.DEFAULT);
     }
 
     static ReplicaImages open(

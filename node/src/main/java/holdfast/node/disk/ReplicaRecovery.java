@@ -36,7 +36,7 @@ public final class ReplicaRecovery {
      * start, and is told in the log.
      */
     public static List<Redone> redoAll(Path journals) {
-        return redoAll(new SystemFiles(), journals);
+        return redoAll(new SystemFiles(ImageUse.RECOVERY), journals);
     }
 
     static List<Redone> redoAll(DiskFiles files, Path journals) {

@@ -40,6 +40,17 @@ final class SystemFiles implements DiskFiles {
     private static final int FILE_TYPE = 0xF000;
     private static final int ZEROES_BYTES = 1 << 20;
 
+    private final ImageUse use;
+
+    SystemFiles(ImageUse use) {
+        this.use = use;
+    }
+
+    @Override
+    public ImageUse use() {
+        return use;
+    }
+
     @Override
     public OpenFile openImage(Path path) throws IOException {
         if (isBlockDevice(path)) {

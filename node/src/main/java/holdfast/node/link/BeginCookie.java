@@ -18,6 +18,7 @@ import java.util.Objects;
  * @param probes files that the source made beside the disks' images: who sees them has the same
  *     storage
  * @param storage what it says of its disks; null where it cannot send any
+ * @param staying how it is to stay protected; null where it is not to, or from an older source
  */
 public record BeginCookie(
         int version,
@@ -26,7 +27,25 @@ public record BeginCookie(
         Map<String, Long> cpuFeatures,
         List<Feature> features,
         List<String> probes,
-        Storage storage) {
+        Storage storage,
+        Staying staying) {
+    /**
+     * The wish that a domain stay protected, which moves with it.
+     *
+     * @param host that the source's node listens on; empty: where it connects from
+     * @param port of that node
+     * @param wish as JSON, without the destination
+     */
+    public record Staying(String host, int port, String wish) {
+        public Staying {
+            Objects.requireNonNull(host, "staying.host");
+            Objects.requireNonNull(wish, "staying.wish");
+            if (port < 1 || port > 0xFFFF) {
+                throw new IllegalArgumentException("staying.port: " + port);
+            }
+        }
+    }
+
     /**
      * @param wish what the operator wants
      * @param disks that the guest may write

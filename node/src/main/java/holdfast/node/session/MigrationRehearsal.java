@@ -1,6 +1,7 @@
 package holdfast.node.session;
 
 import holdfast.engine.memory.CheckpointDigest;
+import holdfast.engine.memory.LocalPipe;
 import holdfast.engine.memory.PageReceiver;
 import holdfast.engine.memory.PageSender;
 import holdfast.engine.memory.PfnSet;
@@ -40,9 +41,6 @@ import java.io.UncheckedIOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
-import java.nio.ByteBuffer;
-import java.nio.channels.ReadableByteChannel;
-import java.nio.channels.WritableByteChannel;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Optional;
@@ -68,8 +66,8 @@ public final class MigrationRehearsal {
     private final MemorySegment here = arena.allocate((long) PAGES * GuestMemory.PAGE_BYTES, 4096);
     private final MemorySegment there = arena.allocate((long) PAGES * GuestMemory.PAGE_BYTES, 4096);
     private final MemorySegment state = arena.allocate(STATE_BYTES);
-    private final Pipe pipe = new Pipe();
-    private final PageReceiver receiver = new PageReceiver(memory(there), pipe);
+    private final LocalPipe pipe = new LocalPipe(1 << 20);
+    private final PageReceiver receiver = new PageReceiver(GuestMemory.over(there), pipe);
     private final SourceSession source;
     private final DestinationSession destination;
     private long writes;
@@ -84,9 +82,9 @@ public final class MigrationRehearsal {
                         new SourceSession.Deadlines(1, 1, 1, 1, 1),
                         new SourceSession.Ports(
                                 new Guest(),
-                                memory(here),
+                                GuestMemory.over(here),
                                 new Tracker(),
-                                new Unthrottled(),
+                                ThrottledGuest.unthrottled(),
                                 new ToDestination(),
                                 List.of(sender),
                                 _ -> {},
@@ -151,20 +149,6 @@ public final class MigrationRehearsal {
         events.add(() -> source.handle(event));
     }
 
-    private static GuestMemory memory(MemorySegment bytes) {
-        return new GuestMemory() {
-            @Override
-            public long pages() {
-                return PAGES;
-            }
-
-            @Override
-            public MemorySegment bytes() {
-                return bytes;
-            }
-        };
-    }
-
     private final class Guest implements Domain {
         @Override
         public String name() {
@@ -200,51 +184,6 @@ public final class MigrationRehearsal {
                 here.set(ValueLayout.JAVA_LONG, at, ++writes);
                 into.add(i);
             }
-        }
-
-        @Override
-        public void close() {}
-    }
-
-    private static final class Unthrottled implements ThrottledGuest {
-        @Override
-        public void throttle(int percent) {}
-
-        @Override
-        public void close() {}
-    }
-
-    /** Bytes from the sender to the receiver, which reads what was written before. */
-    private static final class Pipe implements WritableByteChannel, ReadableByteChannel {
-        private ByteBuffer bytes = ByteBuffer.allocate(1 << 20);
-        private int read;
-
-        @Override
-        public int write(ByteBuffer from) {
-            int count = from.remaining();
-            if (bytes.remaining() < count) {
-                bytes =
-                        ByteBuffer.allocate(2 * (bytes.capacity() + count))
-                                .put(bytes.duplicate().flip());
-            }
-            bytes.put(from);
-            return count;
-        }
-
-        @Override
-        public int read(ByteBuffer into) {
-            int count = Math.min(into.remaining(), bytes.position() - read);
-            if (count == 0) {
-                return -1;
-            }
-            into.put(bytes.slice(read, count));
-            read += count;
-            return count;
-        }
-
-        @Override
-        public boolean isOpen() {
-            return true;
         }
 
         @Override

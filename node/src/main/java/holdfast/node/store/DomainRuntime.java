@@ -35,6 +35,20 @@ public record DomainRuntime(
         ATTACHED
     }
 
+    /** The same process in another role, with no other node. */
+    public DomainRuntime alone(DomainStatus.Role newRole, long newGeneration) {
+        return new DomainRuntime(
+                newRole,
+                newGeneration,
+                pid,
+                pidStartTicks,
+                ramFile,
+                qmpSocket,
+                rescueSocket,
+                "",
+                origin);
+    }
+
     public DomainRuntime {
         if (role == null
                 || ramFile == null

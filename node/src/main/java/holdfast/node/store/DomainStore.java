@@ -33,6 +33,7 @@ public final class DomainStore<S> {
     private static final String SPEC = "spec.json";
     private static final String RUNTIME = "runtime.json";
     private static final String WISH = "wish.json";
+    private static final String PAUSED = "paused";
     private static final String NEW = ".new";
     private static final String REMOVED = ".removed-";
 
@@ -64,9 +65,22 @@ public final class DomainStore<S> {
      *
      * @param runtime empty where none was written, or the file was damaged
      * @param wish as {@code runtime}
+     * @param wanted of its guest, by the operator
      */
     public record Stored<S>(
-            String name, S spec, Optional<DomainRuntime> runtime, Optional<ProtectionWish> wish) {}
+            String name,
+            S spec,
+            Optional<DomainRuntime> runtime,
+            Optional<ProtectionWish> wish,
+            Wanted wanted) {}
+
+    /** What the operator wants of a guest. */
+    public enum Wanted {
+        /** That it runs. */
+        RUNNING,
+        /** That it stands still. */
+        PAUSED
+    }
 
     /**
      * A file that could not be understood.
@@ -120,7 +134,8 @@ public final class DomainStore<S> {
             // The crash came between making the directory and naming the first file.
             deleteFile(home);
         }
-        return spec.map(known -> new Stored<>(name, known, runtime, wish));
+        Wanted wanted = Files.exists(home.resolve(PAUSED)) ? Wanted.PAUSED : Wanted.RUNNING;
+        return spec.map(known -> new Stored<>(name, known, runtime, wish, wanted));
     }
 
     private static DomainRuntime runtime(String file, String text) {
@@ -207,18 +222,38 @@ public final class DomainStore<S> {
 
     /** Forgets that it was to stay protected. */
     public void removeWish(String name) {
+        remove(name, WISH, "protects the domain again");
+    }
+
+    /**
+     * Remembers whether its guest is to stand still. No effect where the domain is not known (any
+     * more).
+     */
+    public void putWanted(String name, Wanted wanted) {
+        switch (wanted) {
+            case PAUSED -> {
+                if (Files.isDirectory(home(name))) {
+                    put(name, PAUSED, "by the operator\n");
+                }
+            }
+            case RUNNING -> remove(name, PAUSED, "keeps the guest paused");
+        }
+    }
+
+    private void remove(String name, String fileName, String otherwise) {
         Path home = home(name);
-        if (!Files.exists(home.resolve(WISH))) {
+        Path file = home.resolve(fileName);
+        if (!Files.exists(file)) {
             return;
         }
         try {
-            Files.deleteIfExists(home.resolve(WISH));
+            Files.deleteIfExists(file);
             steps.forceDirectory(home);
         } catch (IOException e) {
             throw new StoreException(
-                    "cannot remove " + home.resolve(WISH),
+                    "cannot remove " + file,
                     e,
-                    "remove it by hand, or a restarted daemon protects the domain again");
+                    "remove it by hand, or a restarted daemon " + otherwise);
         }
     }
 

@@ -121,6 +121,13 @@ public record ProtectionWish(
         return by(all.subList(0, Math.min(all.size(), NODES_MAX)));
     }
 
+    /** The same, with {@code node} as the last resort; of too many that one is left out. */
+    public ProtectionWish followedBy(NodeAddress node) {
+        List<String> all = new ArrayList<>(without(node).nodes());
+        all.add(node.toString());
+        return by(all.subList(0, Math.min(all.size(), NODES_MAX)));
+    }
+
     public String write() {
         try {
             return JSON.writeValueAsString(this);

@@ -118,13 +118,18 @@ class ArrivingImagesTest {
 
     /** The machine's files with a disk that can be made to wait or to fail when it is forced. */
     private static final class SlowFiles implements DiskFiles {
-        private final SystemFiles real = new SystemFiles();
+        private final SystemFiles real = new SystemFiles(ImageUse.ARRIVAL);
         final CountDownLatch go = new CountDownLatch(1);
         final AtomicInteger forces = new AtomicInteger();
         volatile boolean fails;
 
         /** As Linux has it: told once, to whoever asks first. */
         volatile boolean failsOnce;
+
+        @Override
+        public ImageUse use() {
+            return real.use();
+        }
 
         @Override
         public OpenFile openImage(Path path) throws IOException {
@@ -264,7 +269,8 @@ class ArrivingImagesTest {
                             })
                     .isInstanceOf(DiskException.class)
                     .hasMessageContaining(image.toString())
-                    .hasMessageContaining("the platter is scratched");
+                    .hasMessageContaining("the platter is scratched")
+                    .hasMessageEndingWith("then move the domain again");
             assertThatThrownBy(() -> disks.boundary(0)).isInstanceOf(DiskException.class);
         }
     }

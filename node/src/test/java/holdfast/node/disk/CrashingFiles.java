@@ -132,6 +132,11 @@ final class CrashingFiles implements DiskFiles {
     }
 
     @Override
+    public ImageUse use() {
+        return ImageUse.REPLICA;
+    }
+
+    @Override
     public OpenFile openImage(Path path) throws IOException {
         return open(path);
     }

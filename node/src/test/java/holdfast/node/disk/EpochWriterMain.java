@@ -45,7 +45,7 @@ final class EpochWriterMain {
         long seed = Long.parseLong(arguments[2]);
         ReplicaImages disks =
                 ReplicaImages.open(
-                        new SystemFiles(),
+                        new SystemFiles(ImageUse.REPLICA),
                         Path.of(arguments[0]),
                         UUID.randomUUID(),
                         "web",

@@ -10,6 +10,8 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 import java.io.BufferedReader;
 import java.nio.ByteBuffer;
@@ -151,10 +153,21 @@ class ImageOpeningTest {
         open(image).close();
     }
 
+    @ParameterizedTest
+    @EnumSource(ImageUse.class)
+    void what_is_wrong_is_told_with_the_step_that_comes_next(ImageUse use) {
+        DiskFiles files = new SystemFiles(use);
+        assertThatThrownBy(() -> ImageOpening.openExisting(files, image))
+                .isInstanceOf(DiskException.class)
+                .hasMessageEndingWith("is not there; bring it back, then " + use.again());
+        assertThat(files.failure("image", image, "writing", new java.io.IOException("no room")))
+                .hasMessageEndingWith("make room or repair the disk, then " + use.again());
+    }
+
     @Test
     void the_journal_of_an_older_session_is_forgotten() throws Exception {
         Path left = journals.resolve(UUID.randomUUID().toString());
-        DiskFiles files = new SystemFiles();
+        DiskFiles files = new SystemFiles(ImageUse.REPLICA);
         Journal.create(
                         files,
                         left,

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceOutcome;
 import holdfast.engine.migrate.Storage;
+import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.node.link.BulkCompression;
 import holdfast.node.link.FrameProxy;
 import holdfast.node.link.FrameProxy.Act;
@@ -377,7 +378,7 @@ class MigrationCutTest {
                                     Duration.ofSeconds(10),
                                     System.nanoTime()),
                             guests.leaving(),
-                            MovingGuests.unthrottled(),
+                            ThrottledGuest.unthrottled(),
                             guests::departing,
                             A,
                             new Quiet());

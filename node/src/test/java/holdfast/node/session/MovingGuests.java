@@ -10,7 +10,6 @@ import holdfast.engine.migrate.Feature;
 import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.FeatureReport;
 import holdfast.engine.migrate.Storage;
-import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.DiskWrites;
@@ -127,20 +126,6 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         return arena.allocate((long) PAGES * GuestMemory.PAGE_BYTES, GuestMemory.PAGE_BYTES);
     }
 
-    private static GuestMemory view(MemorySegment bytes) {
-        return new GuestMemory() {
-            @Override
-            public long pages() {
-                return PAGES;
-            }
-
-            @Override
-            public MemorySegment bytes() {
-                return bytes;
-            }
-        };
-    }
-
     @Override
     public Decision decide(
             LinkMessage.Hello peer, String address, LinkMessage.OpenMigration migration) {
@@ -149,10 +134,10 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         arriving.put(migration.migration(), arrival);
         return switch (storage) {
             case SHARED ->
-                    arrival.session.accepted(view(bytes), Optional.empty(), Optional.empty());
+                    arrival.session.accepted(GuestMemory.over(bytes), Optional.empty(), Optional.empty());
             case COPIED ->
                     arrival.session.accepted(
-                            view(bytes),
+                            GuestMemory.over(bytes),
                             Optional.of(
                                     new AcceptCookie(
                                             Cookies.VERSION,
@@ -327,16 +312,6 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         public void close() {}
     }
 
-    static ThrottledGuest unthrottled() {
-        return new ThrottledGuest() {
-            @Override
-            public void throttle(int percent) {}
-
-            @Override
-            public void close() {}
-        };
-    }
-
     private final class Leaving implements ProtectedGuest {
         @Override
         public Domain domain() {
@@ -345,7 +320,7 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
 
         @Override
         public GuestMemory memory() {
-            return view(here);
+            return GuestMemory.over(here);
         }
 
         @Override

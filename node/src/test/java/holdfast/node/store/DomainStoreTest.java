@@ -21,6 +21,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 class DomainStoreTest {
@@ -76,7 +77,11 @@ class DomainStoreTest {
         assertThat(only())
                 .isEqualTo(
                         new DomainStore.Stored<>(
-                                "web", new Spec("web", 256), Optional.empty(), Optional.empty()));
+                                "web",
+                                new Spec("web", 256),
+                                Optional.empty(),
+                                Optional.empty(),
+                                DomainStore.Wanted.RUNNING));
         store().putRuntime("web", runtime(1));
         store().putRuntime("web", runtime(2));
         assertThat(only().runtime()).contains(runtime(2));
@@ -105,19 +110,44 @@ class DomainStoreTest {
     }
 
     @Test
+    void a_pause_is_there_after_a_restart_until_it_is_removed_and_only_of_a_known_domain() {
+        store().putWanted("web", DomainStore.Wanted.PAUSED);
+        assertThat(store().load().domains()).isEmpty();
+        store().putSpec("web", new Spec("web", 256));
+        store().putWanted("web", DomainStore.Wanted.PAUSED);
+        assertThat(only().wanted()).isEqualTo(DomainStore.Wanted.PAUSED);
+        store().putWanted("web", DomainStore.Wanted.RUNNING);
+        store().putWanted("web", DomainStore.Wanted.RUNNING);
+        assertThat(only().wanted()).isEqualTo(DomainStore.Wanted.RUNNING);
+    }
+
+    private static ProtectionWish byTwo() {
+        return new ProtectionWish(
+                List.of("b", "c"), 25, true, false, RemusRequest.ArbiterKind.NONE, 100, 500);
+    }
+
+    @Test
     void a_survivor_prefers_the_old_primary_and_never_names_itself() {
-        ProtectionWish wish =
-                new ProtectionWish(
-                        List.of("b", "c"),
-                        25,
-                        true,
-                        false,
-                        RemusRequest.ArbiterKind.NONE,
-                        100,
-                        500);
+        ProtectionWish wish = byTwo();
         NodeAddress a = new NodeAddress("10.0.0.1", 7227);
         assertThat(wish.without(NodeAddress.parse("b")).preferring(a).nodes())
                 .containsExactly("10.0.0.1:7227", "c:7227");
+    }
+
+    @Test
+    void the_new_node_of_a_domain_keeps_the_operators_order_and_asks_the_old_one_last() {
+        ProtectionWish wish = byTwo();
+        NodeAddress a = NodeAddress.parse("a");
+        assertThat(wish.without(NodeAddress.parse("c")).followedBy(a).nodes())
+                .containsExactly("b:7227", "a:7227");
+        assertThat(wish.followedBy(NodeAddress.parse("b")).nodes())
+                .containsExactly("c:7227", "b:7227");
+        ProtectionWish full =
+                wish.by(
+                        IntStream.range(0, ProtectionWish.NODES_MAX)
+                                .mapToObj(i -> "n" + i)
+                                .toList());
+        assertThat(full.followedBy(a).nodes()).isEqualTo(full.nodes());
     }
 
     @Test

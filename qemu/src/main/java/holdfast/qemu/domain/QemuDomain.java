@@ -21,6 +21,7 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.Consumer;
 
 /**
  * A running QEMU. One thread drives it; {@link #qmp()} may be shared. Closing it leaves QEMU
@@ -69,19 +70,30 @@ public final class QemuDomain implements Domain, AutoCloseable {
      * @throws HypervisorException if it cannot be protected, with the options to start it with
      */
     public static QemuDomain attach(Path monitor, Path stateDirectory) {
-        QmpClient qmp = QmpClient.connect(monitor, CONNECT_LIMIT);
-        QemuDomain domain = null;
+        return prepared(attachSuspended(monitor, stateDirectory), QemuDomain::saveOnce);
+    }
+
+    /**
+     * As {@link #attach(Path, Path)}, for one that was attached before. QEMU gives all of its state
+     * once, until its guest runs again: one that stands still since then is taken over without.
+     */
+    public static QemuDomain attachAgain(Path monitor, Path stateDirectory) {
+        return prepared(
+                attachSuspended(monitor, stateDirectory),
+                domain -> {
+                    if (!domain.status().equals(StateSaver.GIVEN)) {
+                        domain.saveOnce();
+                    }
+                });
+    }
+
+    private static QemuDomain prepared(QemuDomain domain, Consumer<QemuDomain> step) {
         try {
-            domain = adopt(qmp, OpenFiles.listenerOf(monitor), stateDirectory, Optional.empty());
-            domain.saveOnce();
+            step.accept(domain);
             return domain;
         } catch (RuntimeException e) {
             try {
-                if (domain == null) {
-                    qmp.close();
-                } else {
-                    domain.close();
-                }
+                domain.close();
             } catch (RuntimeException alsoFailed) {
                 e.addSuppressed(alsoFailed);
             }

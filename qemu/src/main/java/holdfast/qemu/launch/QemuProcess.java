@@ -99,6 +99,37 @@ public record QemuProcess(ProcessIdentity identity, QemuFiles files) {
         }
     }
 
+    /**
+     * Ends whatever was started with these files, and what is still being started: that has no pid
+     * file yet. For a successor of the process that started it.
+     *
+     * @throws HypervisorException if something is left of it
+     */
+    public static void endAll(QemuFiles files, Duration limit) {
+        long until = System.nanoTime() + limit.toNanos();
+        List<ProcessIdentity> found = startedWith(files);
+        // One that is becoming a daemon goes on as another process.
+        while (!found.isEmpty()) {
+            if (System.nanoTime() - until > 0) {
+                throw new HypervisorException(
+                        "end QEMU",
+                        "still there after %d ms: process %s; end it, and start the daemon again"
+                                .formatted(limit.toMillis(), found.getFirst().pid()));
+            }
+            found.forEach(process -> process.kill(limit));
+            found = startedWith(files);
+        }
+    }
+
+    private static List<ProcessIdentity> startedWith(QemuFiles files) {
+        return ProcessHandle.allProcesses()
+                .map(ProcessHandle::pid)
+                .filter(pid -> wasStartedWith(pid, files))
+                .map(ProcessIdentity::of)
+                .flatMap(Optional::stream)
+                .toList();
+    }
+
     /** A pid file may outlive its process and the number may be another's by now. */
     private static boolean wasStartedWith(long pid, QemuFiles files) {
         try {

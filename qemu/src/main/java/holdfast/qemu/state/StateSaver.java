@@ -39,6 +39,9 @@ public final class StateSaver implements AutoCloseable {
     private static final Set<String> BASE_EVENTS = Set.of("RESET", "DEVICE_DELETED");
     private static final String COMMAND = "xen-save-devices-state";
 
+    /** The status of a guest that has not run since all of its state was given. */
+    public static final String GIVEN = "postmigrate";
+
     private final QmpClient qmp;
     private final Path file;
     private final String mainBackend;
@@ -129,7 +132,7 @@ public final class StateSaver implements AutoCloseable {
     /** QEMU gives one stream per stop: the guest has not run since, so the base still holds. */
     private void renewBase() {
         String status = qmp.execute("query-status").path("status").asText();
-        if (!status.equals("postmigrate")) {
+        if (!status.equals(GIVEN)) {
             takeBase();
         } else if (taken.isPresent()) {
             stale.set(true);

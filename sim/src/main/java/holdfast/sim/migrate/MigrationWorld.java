@@ -2,6 +2,7 @@ package holdfast.sim.migrate;
 
 import holdfast.engine.HypervisorException;
 import holdfast.engine.memory.CheckpointDigest;
+import holdfast.engine.memory.LocalPipe;
 import holdfast.engine.memory.PageReceiver;
 import holdfast.engine.memory.PageSender;
 import holdfast.engine.memory.PfnSet;
@@ -40,8 +41,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.nio.ByteBuffer;
-import java.nio.channels.ReadableByteChannel;
-import java.nio.channels.WritableByteChannel;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -132,8 +131,8 @@ public final class MigrationWorld {
     private final MemorySegment there = memory();
     private final ArrayDeque<Runnable> steps = new ArrayDeque<>();
     private final List<String> hooks = new ArrayList<>();
-    private final Pipe pipe = new Pipe();
-    private final PageReceiver receiver = new PageReceiver(view(there), pipe);
+    private final LocalPipe pipe = new LocalPipe(1 << 18);
+    private final PageReceiver receiver = new PageReceiver(GuestMemory.over(there), pipe);
     private final MovingDisk disk = new MovingDisk(new DiskPlace());
     private final SourceSession source;
     private final DestinationSession destination;
@@ -173,9 +172,9 @@ public final class MigrationWorld {
                         new SourceSession.Deadlines(1, 1, 1, 1, 1),
                         new SourceSession.Ports(
                                 new SourceGuest(),
-                                view(here),
+                                GuestMemory.over(here),
                                 new Tracker(),
-                                new Unthrottled(),
+                                ThrottledGuest.unthrottled(),
                                 new ToDestination(),
                                 List.of(new PageSender(PAGES, PAGES, pipe)),
                                 this::ask,
@@ -517,20 +516,6 @@ public final class MigrationWorld {
         return arena.allocate((long) PAGES * GuestMemory.PAGE_BYTES, GuestMemory.PAGE_BYTES);
     }
 
-    private static GuestMemory view(MemorySegment bytes) {
-        return new GuestMemory() {
-            @Override
-            public long pages() {
-                return PAGES;
-            }
-
-            @Override
-            public MemorySegment bytes() {
-                return bytes;
-            }
-        };
-    }
-
     private final class SourceGuest implements Domain {
         private final MemorySegment state = arena.allocate(STATE_BYTES);
 
@@ -614,58 +599,6 @@ public final class MigrationWorld {
         public void close() {}
     }
 
-    private static final class Unthrottled implements ThrottledGuest {
-        @Override
-        public void throttle(int percent) {}
-
-        @Override
-        public void close() {}
-    }
-
-    private static final class Pipe implements WritableByteChannel, ReadableByteChannel {
-        private ByteBuffer bytes = ByteBuffer.allocate(1 << 18);
-        private int read;
-
-        @Override
-        public int write(ByteBuffer from) {
-            int count = from.remaining();
-            if (bytes.remaining() < count) {
-                bytes =
-                        ByteBuffer.allocate(2 * (bytes.capacity() + count))
-                                .put(bytes.duplicate().flip());
-            }
-            bytes.put(from);
-            return count;
-        }
-
-        @Override
-        public int read(ByteBuffer into) {
-            int count = Math.min(into.remaining(), bytes.position() - read);
-            if (count == 0) {
-                return -1;
-            }
-            into.put(bytes.slice(read, count));
-            read += count;
-            return count;
-        }
-
-        /** Flips a bit that was written and not read. */
-        void damage() {
-            int at = bytes.position() - 1;
-            if (at >= read) {
-                bytes.put(at, (byte) (bytes.get(at) ^ 1));
-            }
-        }
-
-        @Override
-        public boolean isOpen() {
-            return true;
-        }
-
-        @Override
-        public void close() {}
-    }
-
     private final class ToDestination implements SourceLink {
         @Override
         public int connections() {
@@ -690,7 +623,7 @@ public final class MigrationWorld {
         @Override
         public void performed(List<CheckpointDigest> streams, Cookies.Performed cookie) {
             if (plan.fault() == MigrationFault.BYTES_DAMAGED) {
-                pipe.damage();
+                damage(pipe.unread());
             }
             send(MigrationWorld.this::receive);
             send(() -> toDestination(new DestinationEvent.SourcePerformed(streams, cookie)));
@@ -711,6 +644,14 @@ public final class MigrationWorld {
         @Override
         public void close() {
             breakLink("closed");
+        }
+    }
+
+    /** Flips a bit. */
+    private static void damage(ByteBuffer bytes) {
+        int last = bytes.limit() - 1;
+        if (last >= 0) {
+            bytes.put(last, (byte) (bytes.get(last) ^ 1));
         }
     }
 

@@ -1,0 +1,165 @@
+package holdfast.node;
+
+import static holdfast.node.NodeTest.await;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.DomainStatus.Role;
+import holdfast.node.api.DomainStatus.State;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest.ArbiterKind;
+import holdfast.node.api.ReprotectionStatus;
+
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+import java.nio.file.Path;
+import java.util.List;
+
+/** The wish that a domain stay protected, where it moves. */
+@Tag("qemu")
+@Timeout(120)
+class MovedWishTest {
+    private static MigrateRequest to(Node node) {
+        return MigrateRequest.of("g", address(node));
+    }
+
+    private static String address(Node node) {
+        return "127.0.0.1:" + node.port();
+    }
+
+    /** On {@code a}, protected by {@code b} and to stay so. */
+    private static DomainStatus createdAndStaying(TestHosts hosts, Node a, Node b) {
+        a.create(hosts.firmwareGuest("g"));
+        return a.remus(
+                TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()), ProgressListener.none());
+    }
+
+    private static DomainStatus awaitProtected(Node node, String peer) throws Exception {
+        return await(
+                node,
+                "g",
+                s ->
+                        s.role() == Role.PRIMARY
+                                && s.reprotection().state() == ReprotectionStatus.State.PROTECTED
+                                && s.protection().peer().equals(peer));
+    }
+
+    @Test
+    void a_protected_domain_is_protected_again_by_its_new_node_as_the_operator_named_them()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Node c = hosts.start("c");
+            createdAndStaying(hosts, a, b);
+            MigrateResult moved = a.migrate(to(c), ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            assertThat(c.status("g").state()).isEqualTo(State.RUNNING);
+            DomainStatus left = a.status("g");
+            assertThat(left.state()).isEqualTo(State.ENDED);
+            DomainStatus onC = awaitProtected(c, "b");
+            assertThat(onC.reprotection().candidates()).containsExactly(address(b), address(a));
+            await(a, "g", s -> s.reprotection().state() == ReprotectionStatus.State.OFF);
+
+            // What the old node forgot the new one has written down.
+            Path wish = Path.of("domains", "g", "wish.json");
+            assertThat(hosts.directory.resolve("a").resolve(wish)).doesNotExist();
+            assertThat(hosts.directory.resolve("c").resolve(wish))
+                    .content()
+                    .contains(address(b), address(a));
+            c.unprotect("g");
+        }
+    }
+
+    @Test
+    void moved_to_its_secondary_it_is_protected_by_its_old_node_and_back() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            createdAndStaying(hosts, a, b);
+            MigrateResult there = a.migrate(to(b), ProgressListener.none());
+            assertThat(there.outcome()).as(there.reason()).isEqualTo("moved");
+            DomainStatus onB = awaitProtected(b, "a");
+            assertThat(onB.reprotection().candidates()).containsExactly(address(a));
+            assertThat(a.status("g").role()).isEqualTo(Role.SECONDARY);
+
+            MigrateResult back = b.migrate(to(a), ProgressListener.none());
+            assertThat(back.outcome()).as(back.reason()).isEqualTo("moved");
+            assertThat(awaitProtected(a, "b").reprotection().candidates())
+                    .containsExactly(address(b));
+        }
+    }
+
+    @Test
+    void a_domain_that_only_looks_for_a_node_takes_its_wish_along() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon b = new TestDaemon(hosts, "b")) {
+            Node a = hosts.start("a");
+            Node c = hosts.start("c");
+            b.start();
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(TestHosts.staying("g", ArbiterKind.NONE, b.port()), ProgressListener.none());
+            b.kill();
+            await(a, "g", s -> s.role() == Role.UNPROTECTED && s.reprotection().attempts() >= 2);
+            MigrateResult moved = a.migrate(to(c), ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            // The old node is the last one that is asked, and the only one that is there.
+            assertThat(awaitProtected(c, "a").reprotection().candidates())
+                    .containsExactly("127.0.0.1:" + b.port(), address(a));
+        }
+    }
+
+    @Test
+    void one_that_is_not_moved_keeps_its_wish_and_is_protected_again_where_it_is()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Node c = hosts.start("c");
+            MigrationTest.hook(hosts, "no", "[ $1 = deinit ] || exit 7");
+            DomainStatus first = createdAndStaying(hosts, a, b);
+            MigrateResult stayed =
+                    a.migrate(
+                            to(c).withFeatures(List.of("hook:no"), List.of()),
+                            ProgressListener.none());
+            assertThat(stayed.outcome()).isEqualTo("stayed");
+            DomainStatus again = awaitProtected(a, "b");
+            assertThat(again.pid()).isEqualTo(first.pid());
+            assertThat(again.reprotection().candidates()).containsExactly(address(b));
+            MigratingPair.await("nothing on c", () -> c.list().isEmpty());
+        }
+    }
+
+    @Test
+    void protection_does_not_end_for_a_move_that_cannot_begin() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            createdAndStaying(hosts, a, b);
+            String session = a.status("g").protection().protectedSince();
+            for (String nowhere : List.of("127.0.0.1:1", address(a))) {
+                assertThatThrownBy(
+                                () ->
+                                        a.migrate(
+                                                MigrateRequest.of("g", nowhere),
+                                                ProgressListener.none()))
+                        .isInstanceOf(ApiException.class);
+            }
+            assertThat(a.status("g").protection().protectedSince()).isEqualTo(session);
+            a.unprotect("g");
+
+            a.remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            assertThatThrownBy(() -> a.migrate(to(b), ProgressListener.none()))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("is protected, once");
+            assertThat(a.status("g").role()).isEqualTo(Role.PRIMARY);
+        }
+    }
+}

@@ -33,6 +33,7 @@ final class ControlConnection {
     private static final long FIRST_BEAT_NANOS = TimeUnit.SECONDS.toNanos(10);
 
     private static final long DOWN_SLACK_NANOS = TimeUnit.MILLISECONDS.toNanos(500);
+    private static final long FOLLOWS_NANOS = TimeUnit.SECONDS.toNanos(1);
     private static final long DOWN_LOOK_NANOS = TimeUnit.MILLISECONDS.toNanos(20);
 
     /** Called on the connection's thread; must not block. */
@@ -182,6 +183,15 @@ final class ControlConnection {
             }
         }
         return true;
+    }
+
+    /**
+     * Whether it goes down, too, where another connection broke and nothing depends on why: that of
+     * a process that died follows within a moment. One that does not is not waited for, as a guest
+     * may stand still meanwhile.
+     */
+    boolean goesDownToo() {
+        return Joining.await(down, FOLLOWS_NANOS);
     }
 
     boolean isDown() {

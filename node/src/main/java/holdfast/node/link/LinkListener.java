@@ -134,7 +134,8 @@ public final class LinkListener implements AutoCloseable {
                 channel.close();
             }
         } catch (IOException | ProtocolException e) {
-            LOG.info("event=connection-refused reason=\"{}\"", e.getMessage());
+            // Some have no words: a channel that another thread closed.
+            LOG.info("event=connection-refused reason=\"{}\"", e.toString());
             try {
                 channel.close();
             } catch (IOException closing) {

@@ -272,7 +272,7 @@ public final class TcpDestinationLink implements DestinationLink {
 
     /** Only MIGRATION knows whether the peer lives. */
     private void bulkBroken(String reason) {
-        if (!control.awaitDown()) {
+        if (!control.goesDownToo()) {
             post.accept(
                     new DestinationEvent.SourceViolated(
                             "node " + peer + ": " + reason + " while MIGRATION still answers"));

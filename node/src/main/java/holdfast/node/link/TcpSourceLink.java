@@ -75,6 +75,7 @@ public final class TcpSourceLink implements SourceLink {
                 Handshake.open(address, self, ConnectionKind.MIGRATION, migration.migration());
         List<Handshake.Opened> bulk = new ArrayList<>();
         Optional<SocketChannel> disk = Optional.empty();
+        Optional<AcceptCookie> answer = Optional.empty();
         try {
             AcceptCookie accepted =
                     ClosingDeadline.within(
@@ -82,6 +83,7 @@ public final class TcpSourceLink implements SourceLink {
                             control.channel(),
                             address + " does not answer OPEN_MIGRATION",
                             () -> ask(address, control.channel(), migration));
+            answer = Optional.of(accepted);
             for (int i = 0; i < migration.connections(); i++) {
                 bulk.add(openBulk(address, self, migration.migration(), compression));
             }
@@ -116,10 +118,51 @@ public final class TcpSourceLink implements SourceLink {
             if (disk.isPresent()) {
                 disk.get().close();
             }
+            Optional<LinkRefusedException> said =
+                    answer.isPresent() ? saidInstead(address, control) : Optional.empty();
             control.channel().close();
+            if (said.isPresent()) {
+                said.get().addSuppressed(e);
+                throw said.get();
+            }
             throw e;
         }
     }
+
+    /**
+     * A destination may fail before all connections are open: why, it says on MIGRATION, and the
+     * other ones only end.
+     */
+    private static Optional<LinkRefusedException> saidInstead(
+            NodeAddress address, Handshake.Opened control) {
+        try {
+            return Optional.of(
+                    new LinkRefusedException(
+                            address
+                                    + " gives the domain back: "
+                                    + ClosingDeadline.within(
+                                            SAID_LIMIT,
+                                            control.channel(),
+                                            "ROLLED_BACK",
+                                            () -> rolledBack(control))));
+        } catch (IOException | ProtocolException e) {
+            LOG.debug("event=nothing-said peer={} reason=\"{}\"", address, e.getMessage());
+            return Optional.empty();
+        }
+    }
+
+    private static String rolledBack(Handshake.Opened control) throws IOException {
+        while (true) {
+            LinkMessage message = Handshake.read(control.channel());
+            if (message instanceof LinkMessage.RolledBack
+                    && MigrationFrames.ofDestination(message, control.peer().nodeName())
+                            instanceof SourceEvent.PeerRolledBack(Cookies.RolledBack cookie)) {
+                return cookie.reason();
+            }
+        }
+    }
+
+    private static final java.time.Duration SAID_LIMIT = java.time.Duration.ofSeconds(2);
 
     /** The destination looks at images and takes them into use before it answers. */
     private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
@@ -286,7 +329,7 @@ public final class TcpSourceLink implements SourceLink {
 
     /** Only MIGRATION knows whether the peer lives. */
     private void bulkBroken(String reason) {
-        if (!control.awaitDown()) {
+        if (!control.goesDownToo()) {
             post.accept(
                     new SourceEvent.SessionFailed(
                             reason + " (node " + peer.nodeName() + " still answers)"));

@@ -39,6 +39,8 @@ public final class FrameProxy implements AutoCloseable {
 
     /** What happens at the place. */
     public enum Act {
+        /** Nothing; the place that was named after it counts from here on. */
+        PASS,
         /** Bytes of this connection and way wait until {@link #release} or {@link #cut}. */
         HOLD,
         /** This connection ends in both directions. */
@@ -187,6 +189,17 @@ public final class FrameProxy implements AutoCloseable {
                 header, ByteBuffer.wrap(frame, LinkCodec.HEADER_BYTES, header.bodyBytes()).slice());
     }
 
+    /** What the guest wrote follows its frame; here it is a part of it. */
+    private static byte[] withData(LinkMessage message, byte[] frame, DataInputStream in)
+            throws IOException {
+        if (!(message instanceof LinkMessage.DiskWrite write)) {
+            return frame;
+        }
+        byte[] whole = java.util.Arrays.copyOf(frame, frame.length + write.bytes());
+        in.readFully(whole, frame.length, write.bytes());
+        return whole;
+    }
+
     private final class Line {
         private final ConnectionKind kind;
         private final Way way;
@@ -209,22 +222,14 @@ public final class FrameProxy implements AutoCloseable {
                     while (true) {
                         byte[] frame = frame(in);
                         LinkMessage message = decoded(frame);
-                        if (message instanceof LinkMessage.DiskWrite write) {
-                            frame = followed(frame, in.readNBytes(write.bytes()));
-                        }
-                        pass(Handshake.name(message), frame, 0, frame.length);
+                        byte[] whole = withData(message, frame, in);
+                        pass(Handshake.name(message), whole, 0, whole.length);
                     }
                 }
             } catch (IOException e) {
                 // The end of one end is that of the other, but what was said before arrives.
                 shutDown(to);
             }
-        }
-
-        private static byte[] followed(byte[] frame, byte[] data) {
-            byte[] both = java.util.Arrays.copyOf(frame, frame.length + data.length);
-            System.arraycopy(data, 0, both, frame.length, data.length);
-            return both;
         }
 
         private void stream(DataInputStream in) throws IOException {
@@ -284,6 +289,7 @@ public final class FrameProxy implements AutoCloseable {
             }
             now.reached.countDown();
             switch (now.place.orElseThrow().act()) {
+                case PASS -> {}
                 case HOLD -> {
                     try {
                         if (!now.released.await(LIMIT_SECONDS, TimeUnit.SECONDS)) {

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceOutcome;
+import holdfast.engine.migrate.Storage;
 import holdfast.engine.migrate.ThrottledGuest;
 import holdfast.node.link.BulkCompression;
 import holdfast.node.link.FrameProxy;
@@ -57,6 +58,7 @@ class MigrationCutTest {
     private static final int BRIEF_MILLIS = 1_000;
 
     private final Relay relay = new Relay();
+    private Storage storage = Storage.SHARED;
     private LinkListener listener;
     private FrameProxy proxy;
 
@@ -167,14 +169,93 @@ class MigrationCutTest {
         return ALL ? both : both.subList(0, 1);
     }
 
-    /** What one migration without a fault says, message by message. */
-    private List<Place> places(Act act) throws Exception {
+    @Test
+    void after_every_byte_of_a_disk_the_guest_stays_and_the_second_attempt_moves_both()
+            throws Exception {
+        storage = Storage.COPIED;
+        Map<String, Integer> ends = new LinkedHashMap<>();
+        for (List<Place> places : diskPlaces()) {
+            count(ends, places.getLast(), migrateTwice(PATIENT_MILLIS, places));
+        }
+        report("DISK cut", ends);
+        // Only who has heard of the last boundary may have been handed over.
+        assertThat(ends.keySet()).isSubsetOf("places", "RolledBack", "refused");
+    }
+
+    @Test
+    void a_disks_connection_that_breaks_alone_is_enough() throws Exception {
+        storage = Storage.COPIED;
+        Map<String, Integer> ends = new LinkedHashMap<>();
+        for (String message : List.of("DISK_WRITE", "DISK_ZEROES", "DISK_BOUNDARY")) {
+            for (Place place :
+                    List.of(
+                            disk(message, 0, Act.CUT_ONE),
+                            disk(message, LinkCodec.HEADER_BYTES + 1, Act.CUT_ONE))) {
+                count(ends, place, migrateTwice(PATIENT_MILLIS, place));
+            }
+        }
+        report("DISK cut alone", ends);
+        assertThat(ends.keySet()).isSubsetOf("places", "RolledBack");
+    }
+
+    private static Place disk(String message, long offset, Act act) {
+        return new Place(ConnectionKind.DISK, Way.THERE, message, offset, act);
+    }
+
+    /** The first frame of each kind, and the last boundary, which is in the pause. */
+    private List<List<Place>> diskPlaces() throws Exception {
+        withoutFault();
+        Map<String, Seen> frames = new LinkedHashMap<>();
+        proxy.seen().stream()
+                .filter(seen -> seen.kind() == ConnectionKind.DISK)
+                .forEach(seen -> frames.putIfAbsent(seen.way() + " " + seen.message(), seen));
+        assertThat(frames)
+                .containsKeys(
+                        "THERE HELLO",
+                        "BACK WELCOME",
+                        "THERE DISK_WRITE",
+                        "THERE DISK_ZEROES",
+                        "THERE DISK_BOUNDARY");
+        List<List<Place>> all = new ArrayList<>();
+        for (Seen seen : frames.values()) {
+            for (long offset : diskOffsets(seen)) {
+                Place place =
+                        new Place(seen.kind(), seen.way(), seen.message(), offset, Act.CUT_ALL);
+                all.add(List.of(place));
+                if (seen.message().equals("DISK_BOUNDARY")) {
+                    all.add(List.of(disk(seen.message(), 0, Act.PASS), place));
+                }
+            }
+        }
+        return all;
+    }
+
+    private static Iterable<Long> diskOffsets(Seen seen) {
+        if (!seen.message().equals("DISK_WRITE")) {
+            return offsets(seen.bytes());
+        }
+        TreeSet<Long> offsets = new TreeSet<>();
+        int frame = LinkCodec.HEADER_BYTES + 64;
+        offsets(frame).forEach(offsets::add);
+        for (long offset = frame; offset < seen.bytes(); offset += ALL ? 61 : 2039) {
+            offsets.add(offset);
+        }
+        offsets.add(seen.bytes() - 1L);
+        return offsets;
+    }
+
+    private void withoutFault() throws Exception {
         proxy.arm();
-        try (MovingGuests guests = new MovingGuests()) {
+        try (MovingGuests guests = new MovingGuests(storage)) {
             relay.guests = guests;
             assertThat(migrate(guests, PATIENT_MILLIS)).isEqualTo("Moved");
             assertThat(guests.awaitArrivals(LIMIT)).isTrue();
         }
+    }
+
+    /** What one migration without a fault says, message by message. */
+    private List<Place> places(Act act) throws Exception {
+        withoutFault();
         Map<String, Seen> messages = new LinkedHashMap<>();
         for (Seen seen : proxy.seen()) {
             messages.putIfAbsent(seen.kind() + " " + seen.way() + " " + seen.message(), seen);
@@ -243,10 +324,14 @@ class MigrationCutTest {
 
     /** How the first attempt ended; the second one, on a whole link, moves it. */
     private String migrateTwice(int deadlineMillis, Place... places) throws Exception {
-        String where = List.of(places).toString();
-        try (MovingGuests guests = new MovingGuests()) {
+        return migrateTwice(deadlineMillis, List.of(places));
+    }
+
+    private String migrateTwice(int deadlineMillis, List<Place> places) throws Exception {
+        String where = places.toString();
+        try (MovingGuests guests = new MovingGuests(storage)) {
             relay.guests = guests;
-            proxy.arm(places);
+            proxy.arm(places.toArray(Place[]::new));
             String end = migrate(guests, deadlineMillis);
             assertThat(guests.awaitArrivals(LIMIT)).as(where).isTrue();
             assertThat(guests.broken()).as(where).isEmpty();
@@ -294,7 +379,7 @@ class MigrationCutTest {
                                     System.nanoTime()),
                             guests.leaving(),
                             ThrottledGuest.unthrottled(),
-                            (_, _) -> Optional.empty(),
+                            guests::departing,
                             A,
                             new Quiet());
         } catch (IOException | ProtocolException e) {

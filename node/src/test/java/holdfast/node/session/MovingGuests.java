@@ -12,9 +12,11 @@ import holdfast.engine.migrate.FeatureReport;
 import holdfast.engine.migrate.Storage;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
+import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.OutputGate;
+import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.wire.link.LinkMessage;
@@ -23,12 +25,15 @@ import holdfast.wire.link.Standing;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
+import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 
 /**
  * A guest without a hypervisor that is moved by the real sessions over real connections, and the
@@ -38,6 +43,8 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
     static final int PAGES = 24;
     static final long GENERATION = 7;
     private static final int STATE_BYTES = 300;
+    private static final int DISK_BYTES = 48 << 10;
+    private static final int DISK_PIECE_BYTES = 8 << 10;
     private static final Duration ANSWER_LIMIT = Duration.ofSeconds(10);
 
     /** What one copy of the guest does. */
@@ -58,12 +65,19 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
     private final Random random = new Random(5);
     private final ConcurrentHashMap<UUID, Arriving> arriving = new ConcurrentHashMap<>();
     private final MemorySegment here = memory();
+    private final byte[] diskHere = new byte[DISK_BYTES];
+    private final Storage storage;
     private Copy source = Copy.RUNS;
     private Copy destination = Copy.GONE;
-    private Optional<MemorySegment> there = Optional.empty();
+    private Optional<Arriving> there = Optional.empty();
     private String broken = "";
 
-    MovingGuests() {
+    /**
+     * @param storage copied: the guest has a disk, too, which it writes until it is suspended
+     */
+    MovingGuests(Storage storage) {
+        this.storage = storage;
+        random.nextBytes(diskHere);
         for (int pfn = 0; pfn < PAGES; pfn += 2) {
             here.set(ValueLayout.JAVA_LONG, (long) pfn * GuestMemory.PAGE_BYTES, pfn + 1);
         }
@@ -84,7 +98,12 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
 
     /** Whether the copy there has all that the one here had when it stopped. */
     synchronized boolean isWhole() {
-        return there.filter(bytes -> here.mismatch(bytes) < 0).isPresent();
+        return there.filter(
+                        copy ->
+                                here.mismatch(copy.bytes) < 0
+                                        && (storage == Storage.SHARED
+                                                || Arrays.equals(diskHere, copy.disk)))
+                .isPresent();
     }
 
     private synchronized void source(Copy now) {
@@ -113,8 +132,19 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         MemorySegment bytes = memory();
         Arriving arrival = new Arriving(migration, bytes);
         arriving.put(migration.migration(), arrival);
-        return arrival.session.accepted(
-                GuestMemory.over(bytes), Optional.empty(), Optional.empty());
+        return switch (storage) {
+            case SHARED ->
+                    arrival.session.accepted(
+                            GuestMemory.over(bytes), Optional.empty(), Optional.empty());
+            case COPIED ->
+                    arrival.session.accepted(
+                            GuestMemory.over(bytes),
+                            Optional.of(
+                                    new AcceptCookie(
+                                            Cookies.VERSION,
+                                            List.of(new AcceptCookie.Copy(0, DISK_BYTES, "/b")))),
+                            Optional.of(arrival));
+        };
     }
 
     @Override
@@ -153,16 +183,29 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         arena.close();
     }
 
-    private final class Arriving implements Arrival, MigrationDestination.Listener {
+    private final class Arriving implements Arrival, MigrationDestination.Listener, DiskWrites {
         private final MemorySegment bytes;
+        private final byte[] disk = new byte[DISK_BYTES];
         private final MigrationDestination session;
         private volatile Standing standing = Standing.UNDECIDED;
 
         Arriving(LinkMessage.OpenMigration migration, MemorySegment bytes) {
             this.bytes = bytes;
-            this.session =
-                    new MigrationDestination(migration, "a", "a", PLAN, Storage.SHARED, this, this);
+            this.session = new MigrationDestination(migration, "a", "a", PLAN, storage, this, this);
         }
+
+        @Override
+        public void write(int index, long offsetBytes, ByteBuffer data) {
+            data.get(disk, (int) offsetBytes, data.remaining());
+        }
+
+        @Override
+        public void writeZeroes(int index, long offsetBytes, long lengthBytes) {
+            Arrays.fill(disk, (int) offsetBytes, (int) (offsetBytes + lengthBytes), (byte) 0);
+        }
+
+        @Override
+        public void boundary(long epoch) {}
 
         @Override
         public Cookies.Prepared prepare() {
@@ -191,7 +234,7 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         public Run run(long generation) {
             standing = Standing.TOOK_OVER;
             synchronized (MovingGuests.this) {
-                there = Optional.of(bytes);
+                there = Optional.of(this);
             }
             destination(Copy.RUNS);
             return new Run.Ran(new Guest());
@@ -223,6 +266,51 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
     /** The copy here. */
     ProtectedGuest leaving() {
         return new Leaving();
+    }
+
+    /** Its disk, where that is copied. */
+    Optional<MigrationSource.Disks> departing(
+            List<AcceptCookie.Copy> copies, Optional<DiskStream> stream) {
+        return stream.map(DepartingDisk::new);
+    }
+
+    /** Copied in pieces; then the guest writes before each boundary. */
+    private final class DepartingDisk implements MigrationSource.Disks {
+        private final DiskStream stream;
+        private int writes;
+
+        DepartingDisk(DiskStream stream) {
+            this.stream = stream;
+        }
+
+        @Override
+        public void synchronise(Runnable synchronised, Consumer<String> failed) {
+            for (int at = 0; at < DISK_BYTES; at += DISK_PIECE_BYTES) {
+                stream.write(0, at, ByteBuffer.wrap(diskHere, at, DISK_PIECE_BYTES));
+            }
+            synchronised.run();
+        }
+
+        @Override
+        public void closeEpoch(long epoch) {
+            int at = 512 * writes++;
+            random.nextBytes(diskHere);
+            stream.write(0, 0, ByteBuffer.wrap(diskHere.clone()));
+            Arrays.fill(diskHere, at, at + 512, (byte) 0);
+            stream.writeZeroes(0, at, 512);
+            stream.boundary(epoch);
+        }
+
+        @Override
+        public void detach() {}
+
+        @Override
+        public List<ProtectedGuest.DiskFigures> figures() {
+            return List.of();
+        }
+
+        @Override
+        public void close() {}
     }
 
     private final class Leaving implements ProtectedGuest {

@@ -152,7 +152,22 @@ public final class QemuArrival implements AutoCloseable {
      * @throws HypervisorException with QEMU's words; it is of no use then
      */
     public void load(MemorySegment base, MemorySegment sections) {
-        loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+        try {
+            loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+        } catch (HypervisorException e) {
+            if (qmp.closedBecause().isEmpty()) {
+                throw e;
+            }
+            // It has said why on its standard error, which a daemonized QEMU has closed.
+            throw new HypervisorException(
+                    "load the device state",
+                    "QEMU ended itself over it ("
+                            + e.getMessage()
+                            + "), as one does that lacks a device of the source's or has it in"
+                            + " another version; compare the QEMU versions of both nodes and the"
+                            + " domain's arguments",
+                    e);
+        }
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));
         }

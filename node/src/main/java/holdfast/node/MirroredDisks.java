@@ -208,7 +208,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
             for (Copy copy : copies) {
                 opened.add(mirroring.served().apply(copy.export));
             }
-            rescue = Optional.of(RescueMonitor.open(outOfBand));
+            rescue = Optional.of(RescueMonitor.open(qmp, outOfBand));
             watch =
                     Optional.of(
                             MirrorWatch.begin(mirroring.hang(), new Exports(opened, rescue.get())));

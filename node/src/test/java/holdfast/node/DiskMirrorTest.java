@@ -118,7 +118,7 @@ class DiskMirrorTest {
                             QemuCommandLine.Start.RUNNING,
                             LIMIT);
             qmp = QmpClient.connect(process.files().qmp(), LIMIT);
-            rescue = RescueMonitor.open(process.files().qmpOutOfBand());
+            rescue = RescueMonitor.open(qmp, process.files().qmpOutOfBand());
             qmp.subscribe(
                     event -> {
                         String status = event.data().path("status").asText();
@@ -483,7 +483,7 @@ class DiskMirrorTest {
         loaded.rescue.close();
         Path outOfBand = loaded.process.files().qmpOutOfBand();
         int removed = DiskMirror.removeLeftovers(loaded.qmp, outOfBand);
-        loaded.rescue = RescueMonitor.open(outOfBand);
+        loaded.rescue = RescueMonitor.open(loaded.qmp, outOfBand);
         return removed;
     }
 }

@@ -375,7 +375,7 @@ public final class DiskMirror {
                         .toList();
         if (!left.isEmpty()) {
             boolean runs = qmp.execute("query-status").path("running").asBoolean();
-            try (RescueMonitor rescue = RescueMonitor.open(outOfBand)) {
+            try (RescueMonitor rescue = RescueMonitor.open(qmp, outOfBand)) {
                 removeSuspended(
                         qmp, runs ? GuestStop.alone(qmp) : GuestStop.standing(), rescue, left);
             }

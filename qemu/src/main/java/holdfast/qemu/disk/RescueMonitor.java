@@ -5,6 +5,7 @@ import holdfast.qemu.qmp.QmpClient;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -21,17 +22,26 @@ public final class RescueMonitor implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(5);
 
     private final QmpClient monitor;
+    private final Runnable end;
 
-    private RescueMonitor(QmpClient monitor) {
+    private RescueMonitor(QmpClient monitor, Runnable end) {
         this.monitor = monitor;
+        this.end = end;
     }
 
     /**
-     * @param socket of the monitor for a QEMU that hangs; it serves one client at a time
+     * @param session the monitor that is used otherwise; one that Holdfast did not start has no
+     *     second one, and then this takes out-of-band commands, too, where QEMU offers that
+     * @param socket of the monitor for a QEMU that hangs, if it is there; it serves one client at a
+     *     time
      * @throws holdfast.engine.HypervisorException if somebody else has it, or QEMU hangs already
      */
-    public static RescueMonitor open(Path socket) {
-        return new RescueMonitor(QmpClient.connectOutOfBand(socket, LIMIT));
+    public static RescueMonitor open(QmpClient session, Path socket) {
+        if (!Files.exists(socket)) {
+            return new RescueMonitor(session, () -> {});
+        }
+        QmpClient own = QmpClient.connectOutOfBand(socket, LIMIT);
+        return new RescueMonitor(own, own::close);
     }
 
     /**
@@ -52,6 +62,6 @@ public final class RescueMonitor implements AutoCloseable {
     /** Leaves the monitor free for another client. */
     @Override
     public void close() {
-        monitor.close();
+        end.run();
     }
 }

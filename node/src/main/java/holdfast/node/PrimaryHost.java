@@ -319,9 +319,12 @@ final class PrimaryHost {
         end(domain, session, verdict);
     }
 
-    /** Ends protection in order, for now: what is wished stays. */
+    /**
+     * Ends protection in order, for now: what is wished stays. Never a verdict: where the secondary
+     * is lost meanwhile, this is refused, for nobody has said that the copy there is dead.
+     */
     void leave(HostedDomain domain, RemusPrimary session) {
-        end(domain, session, undecided(session));
+        end(domain, session, false);
     }
 
     private void end(HostedDomain domain, RemusPrimary session, boolean verdict) {

@@ -481,7 +481,7 @@ final class Recovery {
                         view.with(state, DomainStatus.Role.UNPROTECTED)
                                 .withGeneration(view.generation() + 1)
                                 .telling(reason));
-        registry.tryRemember(domain, "");
+        // Before the domain counts as one that asks nobody: a crash in between must not forget it.
         registry.ledger()
                 .newestAsPrimary(domain.name())
                 .ifPresent(
@@ -491,6 +491,7 @@ final class Recovery {
                             registry.ledger()
                                     .put(entry.with(Standing.DISCARDED, entry.generation()));
                         });
+        registry.tryRemember(domain, "");
         reprotector.runsAlone(domain);
     }
 }

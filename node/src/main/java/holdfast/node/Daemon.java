@@ -30,7 +30,8 @@ public final class Daemon {
      */
     public static void run(NodeFile file, StateDirectory state) {
         state.create();
-        LOG.debug("event=compilers-batch threads={}", CompilerThreads.makeBatch());
+        int compilers = CompilerThreads.makeBatch();
+        LOG.debug("event=compilers-batch threads={}", compilers);
         CountDownLatch ended = new CountDownLatch(1);
         try (StateDirectory.Held _ = state.hold();
                 Node node =

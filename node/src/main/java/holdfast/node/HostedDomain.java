@@ -4,9 +4,9 @@ import holdfast.engine.ReplicationException;
 import holdfast.engine.reprotect.ReprotectionState;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
-import holdfast.node.session.MigrationSource;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
+import holdfast.node.session.Telling;
 import holdfast.node.store.ProtectionWish;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
@@ -188,11 +188,11 @@ final class HostedDomain {
     }
 
     View replace(UnaryOperator<View> change) {
-        return replace(change, MigrationSource.Telling.AT_ONCE);
+        return replace(change, Telling.AT_ONCE);
     }
 
     /** The one place where the view is replaced. */
-    View replace(UnaryOperator<View> change, MigrationSource.Telling telling) {
+    View replace(UnaryOperator<View> change, Telling telling) {
         lock.lock();
         try {
             View before = view;

@@ -25,6 +25,7 @@ import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.session.MigrationSource;
+import holdfast.node.session.Telling;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.disk.DiskNodes;
 import holdfast.qemu.domain.QemuArrival;
@@ -552,7 +553,7 @@ final class MigrationHost {
         }
 
         @Override
-        public void changed(MigrationSource.Telling telling) {
+        public void changed(Telling telling) {
             // Handed over, it is the other node's, or that is not decided: it stands still here.
             UnaryOperator<HostedDomain.View> change =
                     switch (source.map(MigrationSource::state).orElse(null)) {

@@ -161,15 +161,6 @@ class MirrorHangTest {
         }
     }
 
-    private static void signal(TestDaemon daemon, String name) throws Exception {
-        assertThat(
-                        new ProcessBuilder("kill", "-" + name, Long.toString(daemon.pid()))
-                                .inheritIO()
-                                .start()
-                                .waitFor())
-                .isZero();
-    }
-
     private static DiskGuest protectedBy(
             TestHosts hosts, TestDaemon a, TestDaemon b, ArbiterKind arbiter) throws Exception {
         a.start();
@@ -189,11 +180,11 @@ class MirrorHangTest {
                 TestDaemon a = new TestDaemon(hosts, "a");
                 TestDaemon b = new TestDaemon(hosts, "b")) {
             DiskGuest guest = protectedBy(hosts, a, b, ArbiterKind.OPERATOR);
-            signal(a, "STOP");
+            a.signal("STOP");
             // Longer than the heartbeats' deadline and than anything waits for QEMU.
             await(b.client(), "g", s -> s.protection().state().equals("deciding"));
             Thread.sleep(8_000);
-            signal(a, "CONT");
+            a.signal("CONT");
             long back = System.nanoTime();
             guest.awaitWrites();
             Duration stood = since(back);
@@ -214,9 +205,9 @@ class MirrorHangTest {
                 TestDaemon a = new TestDaemon(hosts, "a");
                 TestDaemon b = new TestDaemon(hosts, "b")) {
             DiskGuest guest = protectedBy(hosts, a, b, ArbiterKind.OPERATOR);
-            signal(a, "STOP");
+            a.signal("STOP");
             Thread.sleep(2_000);
-            signal(a, "CONT");
+            a.signal("CONT");
             guest.awaitWrites();
             long before = a.client().status("g").protection().epochsCommitted();
             DomainStatus on =
@@ -231,7 +222,7 @@ class MirrorHangTest {
                 TestDaemon a = new TestDaemon(hosts, "a");
                 TestDaemon b = new TestDaemon(hosts, "b")) {
             DiskGuest guest = protectedBy(hosts, a, b, ArbiterKind.OPERATOR);
-            signal(a, "STOP");
+            a.signal("STOP");
             await(b.client(), "g", s -> s.protection().state().equals("deciding"));
             a.kill();
             a.start();

@@ -59,13 +59,6 @@ public final class MigrationSource {
         void broken(RuntimeException failure);
     }
 
-    /** When those who watch shall hear of a change. */
-    public enum Telling {
-        AT_ONCE,
-        /** When they look: the guest stands still, and to wake them now would take a core. */
-        WHEN_ASKED
-    }
-
     /** Disks that the destination does not share, and how far they are. */
     public interface Disks extends DepartingDisks {
         /** One for each disk, in their order. Any thread. */

@@ -394,7 +394,7 @@ class MigrationCutTest {
 
     private static final class Quiet implements MigrationSource.Listener {
         @Override
-        public void changed(MigrationSource.Telling telling) {}
+        public void changed(Telling telling) {}
 
         @Override
         public void finished(SourceOutcome outcome) {}

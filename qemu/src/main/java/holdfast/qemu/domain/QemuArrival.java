@@ -37,7 +37,6 @@ public final class QemuArrival implements AutoCloseable {
     private static final Duration COMMAND_LIMIT = Duration.ofSeconds(5);
     private static final Duration LOAD_LIMIT = Duration.ofSeconds(20);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
-    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     /**
      * Since this version a QEMU that was started with {@code -S} takes its images only at {@code
@@ -171,7 +170,7 @@ public final class QemuArrival implements AutoCloseable {
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));
         }
-        qmp.prime(CONTINUE);
+        qmp.prime(QmpCommand.CONTINUE);
     }
 
     /** What {@link #run} came to. */
@@ -186,7 +185,7 @@ public final class QemuArrival implements AutoCloseable {
     /** Lets the guest run. Returns with it running, or with its process ended: never in between. */
     public Run run(List<String> problems) {
         try {
-            qmp.execute(CONTINUE.name());
+            qmp.execute(QmpCommand.CONTINUE.name());
             handedOver = true;
             return Run.RUNS;
         } catch (HypervisorException e) {

@@ -36,8 +36,6 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final String RUNNING = "running";
-    private static final QmpCommand STOP = new QmpCommand("stop");
-    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     private final QmpClient qmp;
     private final RunningQemu found;
@@ -183,13 +181,13 @@ public final class QemuDomain implements Domain, AutoCloseable {
     }
 
     private void stopBeforeSaving(StateSaver.Images images) {
-        qmp.executeBefore(saver.command(images), STOP, QmpClient.COMMAND_LIMIT);
+        qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
     }
 
     @Override
     public void resume() {
         try {
-            qmp.executeBefore(STOP, CONTINUE, QmpClient.COMMAND_LIMIT);
+            qmp.executeBefore(QmpCommand.STOP, QmpCommand.CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {
             Optional<String> reason = shutDown;
             if (reason.isPresent()) {

@@ -9,6 +9,9 @@ import java.util.Map;
  *     this is in use
  */
 public record QmpCommand(String name, Map<String, ?> arguments) {
+    public static final QmpCommand STOP = new QmpCommand("stop");
+    public static final QmpCommand CONTINUE = new QmpCommand("cont");
+
     public QmpCommand(String name) {
         this(name, Map.of());
     }

@@ -39,7 +39,6 @@ public final class StateSaver implements AutoCloseable {
 
     private static final Set<String> BASE_EVENTS = Set.of("RESET", "DEVICE_DELETED");
     private static final String COMMAND = "xen-save-devices-state";
-    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     /** The status of a guest that has not run since all of its state was given. */
     public static final String GIVEN = "postmigrate";
@@ -193,8 +192,7 @@ public final class StateSaver implements AutoCloseable {
 
     private MemorySegment saveSections(Images images) {
         try {
-            // Released images are never taken again by this QEMU, unless the hand-over fails.
-            qmp.executeBefore(CONTINUE, command(images), LIMIT);
+            qmp.executeBefore(QmpCommand.CONTINUE, command(images), LIMIT);
         } catch (HypervisorException e) {
             throw explained(e);
         }

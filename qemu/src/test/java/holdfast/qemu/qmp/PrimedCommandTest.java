@@ -25,8 +25,6 @@ import java.util.concurrent.CopyOnWriteArrayList;
 @Timeout(60)
 class PrimedCommandTest {
     private static final Duration LIMIT = Duration.ofSeconds(20);
-    private static final QmpCommand STOP = new QmpCommand("stop");
-    private static final QmpCommand CONTINUE = new QmpCommand("cont");
 
     private ScratchFiles scratch;
     private QemuFiles files;
@@ -54,10 +52,10 @@ class PrimedCommandTest {
         try (QmpClient qmp = QmpClient.connect(files.qmp(), LIMIT);
                 QmpClient other = QmpClient.connectOutOfBand(files.qmpOutOfBand(), LIMIT)) {
             for (int i = 0; i < 20; i++) {
-                qmp.prime(STOP);
+                qmp.prime(QmpCommand.STOP);
                 // Answered by the other monitor, after this one has read what was primed or not.
                 assertThat(status(other)).isEqualTo("running");
-                qmp.executeBefore(CONTINUE, STOP, LIMIT);
+                qmp.executeBefore(QmpCommand.CONTINUE, QmpCommand.STOP, LIMIT);
                 assertThat(status(other)).isEqualTo("paused");
                 qmp.execute("cont");
                 assertThat(status(other)).isEqualTo("running");
@@ -71,10 +69,10 @@ class PrimedCommandTest {
             List<String> events = new CopyOnWriteArrayList<>();
             qmp.subscribe(event -> events.add(event.name()));
             for (int i = 0; i < 20; i++) {
-                qmp.prime(STOP);
+                qmp.prime(QmpCommand.STOP);
                 assertThat(status(qmp)).isEqualTo("running");
-                qmp.prime(STOP);
-                qmp.prime(CONTINUE);
+                qmp.prime(QmpCommand.STOP);
+                qmp.prime(QmpCommand.CONTINUE);
                 qmp.execute("cont");
             }
             assertThat(events).doesNotContain("STOP");
@@ -84,7 +82,7 @@ class PrimedCommandTest {
     @Test
     void is_forgotten_with_its_connection() {
         try (QmpClient qmp = QmpClient.connect(files.qmp(), LIMIT)) {
-            qmp.prime(STOP);
+            qmp.prime(QmpCommand.STOP);
         }
         try (QmpClient next = QmpClient.connect(files.qmp(), LIMIT)) {
             assertThat(status(next)).isEqualTo("running");

@@ -22,8 +22,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
-import java.util.function.Predicate;
 
 /** Disks that are written while a domain is protected, with real QEMU processes and a guest. */
 @Tag("qemu")
@@ -236,43 +234,6 @@ class DiskReplicationTest {
     }
 
     @Test
-    void a_replica_that_has_no_room_ends_protection_and_not_the_domain() throws Exception {
-        try (TestHosts hosts = new TestHosts();
-                SmallFileSystem small =
-                        SmallFileSystem.mount(hosts.directory.resolve("b-replicas"), 4 << 20)) {
-            Node a = hosts.start("a");
-            Node b = hosts.start("b");
-            DiskGuest guest = DiskGuest.in(hosts, "g");
-            a.create(guest.source());
-            // It boots: its disk is still one hole, which fits.
-            a.pause("g");
-            a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
-            a.unpause("g");
-            // It boots, which takes a busy machine long, and then fills holes, until there is no
-            // room for more.
-            guest.awaitWrites();
-            DomainStatus alone = await(a, "g", s -> s.role() == Role.UNPROTECTED);
-            assertThat(alone.state()).isEqualTo(State.RUNNING);
-            assertThat(alone.lastEvent().text())
-                    .contains("No space left on device")
-                    .contains("b-replicas/g/disk0.raw");
-            awaitList(b, s -> s.stream().allMatch(d -> d.state() == State.ENDED));
-            guest.awaitWrites();
-            assertThatThrownBy(
-                            () ->
-                                    a.remus(
-                                            TestHosts.remus("g", b, ArbiterKind.NONE),
-                                            ProgressListener.none()))
-                    .as("what the disk holds has no room there either")
-                    .hasMessageContaining("not protected")
-                    .hasMessageContaining("No space left on device");
-            assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
-            guest.awaitWrites();
-            assertThat(small.root()).isDirectory();
-        }
-    }
-
-    @Test
     void an_image_that_cannot_hold_the_disk_is_refused_before_anything_is_attached()
             throws Exception {
         try (TestHosts hosts = new TestHosts()) {
@@ -309,14 +270,5 @@ class DiskReplicationTest {
         assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
         assertThat(a.status("g").state()).isEqualTo(State.RUNNING);
         assertThat(b.list()).noneMatch(domain -> domain.name().equals("g"));
-    }
-
-    private static void awaitList(Node node, Predicate<List<DomainStatus>> condition)
-            throws InterruptedException {
-        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
-        while (!condition.test(node.list())) {
-            assertThat(System.nanoTime() - until).as("%s", node.list()).isNegative();
-            Thread.sleep(20);
-        }
     }
 }

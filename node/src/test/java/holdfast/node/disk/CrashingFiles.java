@@ -6,6 +6,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.BitSet;
 import java.util.List;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
@@ -32,6 +33,13 @@ final class CrashingFiles implements DiskFiles {
     private static final class Content {
         private byte[] live = new byte[0];
         private byte[] durable = new byte[0];
+
+        /** Sectors that take room; the others are holes. */
+        private BitSet sectors = new BitSet();
+
+        long bytes() {
+            return (long) sectors.cardinality() * SECTOR_BYTES;
+        }
     }
 
     private interface NameChange {
@@ -44,7 +52,8 @@ final class CrashingFiles implements DiskFiles {
     private final SplittableRandom random;
     private final long dieAtStep;
     private long steps;
-    private long roomBytes = Long.MAX_VALUE;
+    private long roomBytes = Long.MAX_VALUE / 2;
+    private long forcesUntilFailing = Long.MAX_VALUE;
 
     /**
      * @param dieAtStep the step that is not finished, from 1; 0 for none
@@ -76,9 +85,15 @@ final class CrashingFiles implements DiskFiles {
                     Content copy = new Content();
                     copy.live = death == Death.PROCESS ? content.live.clone() : torn(content);
                     copy.durable = copy.live.clone();
+                    copy.sectors = (BitSet) content.sectors.clone();
+                    copy.sectors.clear(sectorsOf(copy.live.length), Integer.MAX_VALUE);
                     found.put(path, copy);
                 });
         return new CrashingFiles(found, dieAtStep, random.split());
+    }
+
+    private static int sectorsOf(long bytes) {
+        return Math.toIntExact((bytes + SECTOR_BYTES - 1) / SECTOR_BYTES);
     }
 
     /** Each sector is old or new, and so is the length. */
@@ -104,9 +119,17 @@ final class CrashingFiles implements DiskFiles {
         return dieAtStep != 0 && steps >= dieAtStep;
     }
 
-    /** From here on, files may grow by so many bytes together. */
+    /**
+     * From here on, files may take so many bytes more together, in whole sectors. What is removed
+     * or zeroed gives them back.
+     */
     synchronized void limitRoom(long bytes) {
         roomBytes = bytes;
+    }
+
+    /** Of the forces from now on, this one alone, counted from 1, finds no room. */
+    synchronized void failForce(long force) {
+        forcesUntilFailing = force;
     }
 
     synchronized byte[] content(Path path) {
@@ -153,8 +176,13 @@ final class CrashingFiles implements DiskFiles {
     public synchronized OpenFile create(Path path) {
         stepOrDie();
         Content content = new Content();
+        giveBack(names.get(path));
         change(all -> all.put(path, content));
         return new Open(content);
+    }
+
+    private void giveBack(Content gone) {
+        roomBytes += gone == null ? 0 : gone.bytes();
     }
 
     private void change(NameChange change) {
@@ -182,6 +210,7 @@ final class CrashingFiles implements DiskFiles {
         if (!names.containsKey(from)) {
             throw new NoSuchFileException(from.toString());
         }
+        giveBack(names.get(to));
         change(
                 all -> {
                     Content moved = all.remove(from);
@@ -194,6 +223,7 @@ final class CrashingFiles implements DiskFiles {
     @Override
     public synchronized void delete(Path path) {
         stepOrDie();
+        giveBack(names.get(path));
         change(all -> all.remove(path));
     }
 
@@ -220,22 +250,44 @@ final class CrashingFiles implements DiskFiles {
         public void write(ByteBuffer from, long position) throws IOException {
             synchronized (CrashingFiles.this) {
                 boolean last = step();
-                int bytes = last ? random.nextInt(from.remaining() + 1) : from.remaining();
-                int end = (int) position + bytes;
-                grow(Math.max(0, end - content.live.length));
+                int asked = last ? random.nextInt(from.remaining() + 1) : from.remaining();
+                int bytes = Math.toIntExact(Math.min(asked, allocate(position, asked)));
+                int end = Math.toIntExact(position + bytes);
+                if (end > content.live.length) {
+                    content.live = Arrays.copyOf(content.live, end);
+                }
                 from.get(content.live, (int) position, bytes);
                 if (last) {
                     throw new Died();
                 }
+                if (bytes < asked) {
+                    throw full();
+                }
             }
         }
 
-        private void grow(int bytes) throws IOException {
-            if (bytes > roomBytes) {
-                throw new IOException("No space left on device");
+        /**
+         * As a kernel does, it takes what there is room for.
+         *
+         * @return bytes that can be written at {@code position}
+         */
+        private long allocate(long position, int bytes) {
+            int end = sectorsOf(position + bytes);
+            int sector = Math.toIntExact(position / SECTOR_BYTES);
+            for (; sector < end; sector++) {
+                if (!content.sectors.get(sector)) {
+                    if (roomBytes < SECTOR_BYTES) {
+                        return Math.max(0, (long) sector * SECTOR_BYTES - position);
+                    }
+                    roomBytes -= SECTOR_BYTES;
+                    content.sectors.set(sector);
+                }
             }
-            roomBytes -= bytes;
-            content.live = Arrays.copyOf(content.live, content.live.length + bytes);
+            return bytes;
+        }
+
+        private IOException full() {
+            return new IOException("No space left on device");
         }
 
         @Override
@@ -260,10 +312,18 @@ final class CrashingFiles implements DiskFiles {
                 boolean last = step();
                 long count = last ? random.nextLong(bytes + 1) : bytes;
                 Arrays.fill(content.live, (int) position, (int) (position + count), (byte) 0);
+                int whole = sectorsOf(position);
+                free(whole, Math.max(whole, (int) (position + count) / SECTOR_BYTES));
                 if (last) {
                     throw new Died();
                 }
             }
+        }
+
+        private void free(int firstSector, int endSector) {
+            BitSet freed = content.sectors.get(firstSector, endSector);
+            roomBytes += (long) freed.cardinality() * SECTOR_BYTES;
+            content.sectors.clear(firstSector, endSector);
         }
 
         @Override
@@ -278,13 +338,18 @@ final class CrashingFiles implements DiskFiles {
             synchronized (CrashingFiles.this) {
                 stepOrDie();
                 content.live = Arrays.copyOf(content.live, (int) bytes);
+                int end = sectorsOf(bytes);
+                free(end, Math.max(end, content.sectors.length()));
             }
         }
 
         @Override
-        public void force() {
+        public void force() throws IOException {
             synchronized (CrashingFiles.this) {
                 stepOrDie();
+                if (--forcesUntilFailing == 0) {
+                    throw full();
+                }
                 content.durable = content.live.clone();
             }
         }

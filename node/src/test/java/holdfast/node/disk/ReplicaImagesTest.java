@@ -150,7 +150,10 @@ class ReplicaImagesTest {
     void a_full_journal_fails_the_commit_and_room_mends_it() throws Exception {
         ReplicaImages disks = complete();
         byte[][] before = model.copy();
-        model.write(disks);
+        // More than what is left of a sector.
+        random.nextBytes(model.disks[0]);
+        disks.write(0, 0, ByteBuffer.wrap(model.disks[0], 0, 600));
+        System.arraycopy(before[0], 600, model.disks[0], 600, before[0].length - 600);
         disks.boundary(1);
         files.limitRoom(10);
         assertThatThrownBy(() -> disks.commit(1))
@@ -189,6 +192,27 @@ class ReplicaImagesTest {
         assertThatThrownBy(() -> disks.boundary(1)).hasMessageContaining("No space left");
         disks.close();
         assertImages(before);
+    }
+
+    /** As a file system does that finds out late, one on another machine for example. */
+    @Test
+    void a_force_that_finds_no_room_commits_nothing_and_ends_the_session() throws Exception {
+        ReplicaImages disks = complete();
+        byte[][] before = model.copy();
+        model.write(disks);
+        disks.boundary(1);
+        files.failForce(1);
+        assertThatThrownBy(() -> disks.commit(1))
+                .isInstanceOf(DiskException.class)
+                .hasMessageContaining("fdatasync failed: No space left on device")
+                .hasMessageContaining("make room");
+        // What the kernel has dropped, a second force would not tell.
+        assertThatThrownBy(() -> disks.commit(1)).hasMessageContaining("No space left");
+        ReplicaRecovery.redoAll(
+                files.afterwards(CrashingFiles.Death.PROCESS, 0), DiskModel.JOURNALS);
+        disks.close();
+        assertImages(before);
+        assertThat(files.list(DiskModel.JOURNALS)).isEmpty();
     }
 
     @Test

@@ -1,0 +1,153 @@
+package holdfast.node;
+
+import static holdfast.node.NodeTest.await;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
+import holdfast.node.api.DomainStatus.Role;
+import holdfast.node.api.DomainStatus.State;
+import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest.ArbiterKind;
+
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/** The secondary's file systems are full, with real QEMU processes and a guest that writes. */
+@Tag("qemu")
+@Timeout(180)
+class FullReplicaTest {
+    private static final long MIB = 1 << 20;
+
+    /** Alone, on its own disk; the other node has no replica that anybody could take for whole. */
+    private static void requireAlone(Node a, Node b, DiskGuest guest, String where)
+            throws Exception {
+        DomainStatus alone = await(a, "g", s -> s.role() == Role.UNPROTECTED);
+        assertThat(alone.state()).isEqualTo(State.RUNNING);
+        assertThat(alone.lastEvent().text())
+                .contains("No space left on device")
+                .contains(where)
+                .contains("make room");
+        System.out.println("last event: " + alone.lastEvent().text());
+        awaitNoReplica(b);
+        assertThatThrownBy(() -> b.failover("g")).isInstanceOf(ApiException.class);
+        guest.awaitWrites();
+    }
+
+    private static void awaitNoReplica(Node node) throws InterruptedException {
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
+        while (node.list().stream().anyMatch(domain -> domain.state() != State.ENDED)) {
+            assertThat(System.nanoTime() - until).as("%s", node.list()).isNegative();
+            Thread.sleep(20);
+        }
+    }
+
+    /** With room, the next session is as good as any. */
+    private static void requireProtected(Node a, Node b, DiskGuest guest) throws Exception {
+        a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
+        DomainStatus primary = await(a, "g", s -> s.protection().epochsCommitted() >= 20);
+        ProcessHandle.of(primary.pid()).orElseThrow().destroyForcibly();
+        DomainStatus survivor = await(b, "g", s -> s.role() == Role.SURVIVOR);
+        guest.awaitWrites();
+        b.destroy("g");
+        guest.requirePattern(Path.of(survivor.disks().getFirst().path()));
+        guest.requirePattern(guest.image());
+    }
+
+    @Test
+    void a_replica_that_has_no_room_ends_protection_and_not_the_domain() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                SmallFileSystem small =
+                        SmallFileSystem.mount(hosts.directory.resolve("b-replicas"), 4 * MIB)) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            DiskGuest guest = DiskGuest.in(hosts, "g");
+            a.create(guest.source());
+            // It boots: its disk is still one hole, which fits.
+            a.pause("g");
+            a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
+            a.unpause("g");
+            // It boots, which takes a busy machine long, and then fills holes, until there is no
+            // room for more: in the middle of an epoch that is committed.
+            guest.awaitWrites();
+            requireAlone(a, b, guest, "b-replicas/g/disk0.raw");
+            assertThatThrownBy(
+                            () ->
+                                    a.remus(
+                                            TestHosts.remus("g", b, ArbiterKind.NONE),
+                                            ProgressListener.none()))
+                    .as("what the disk holds has no room there either")
+                    .hasMessageContaining("not protected")
+                    .hasMessageContaining("No space left on device");
+            requireAlone(a, b, guest, "b-replicas/g/disk0.raw");
+            small.grow(64 * MIB);
+            requireProtected(a, b, guest);
+        }
+    }
+
+    /** Spilled or committed, whichever it is that finds no room. */
+    @Test
+    void a_journal_that_has_no_room_ends_protection_and_not_the_domain() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                SmallFileSystem small =
+                        SmallFileSystem.mount(hosts.directory.resolve("b"), 3 * MIB)) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            DiskGuest guest = DiskGuest.in(hosts, "g");
+            a.create(guest.source());
+            guest.awaitWrites();
+            a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
+            requireAlone(a, b, guest, "b/journals/");
+            assertThat(filesIn(small.root().resolve("journals")))
+                    .as("the images have room: what was committed is in them")
+                    .isEmpty();
+            Path filler = fill(small.root());
+            assertThatThrownBy(
+                            () ->
+                                    a.remus(
+                                            TestHosts.remus("g", b, ArbiterKind.NONE),
+                                            ProgressListener.none()))
+                    .as("not even a session can be written down")
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("No space left on device")
+                    .hasMessageContaining("make room");
+            assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
+            awaitNoReplica(b);
+            Files.delete(filler);
+            small.grow(256 * MIB);
+            requireProtected(a, b, guest);
+        }
+    }
+
+    private static Path fill(Path directory) throws IOException {
+        Path filler = directory.resolve("filler");
+        try (OutputStream out = Files.newOutputStream(filler)) {
+            byte[] some = new byte[4096];
+            assertThatThrownBy(
+                            () -> {
+                                while (true) {
+                                    out.write(some);
+                                }
+                            })
+                    .isInstanceOf(IOException.class);
+        }
+        return filler;
+    }
+
+    private static List<Path> filesIn(Path directory) throws Exception {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.toList();
+        }
+    }
+}

@@ -32,7 +32,8 @@ record ForeignQemu(
      * With the guest of {@link DiskGuest}, on {@code vda}.
      *
      * @param kind raw, qcow2 or chain, a qcow2 image above a raw one
-     * @param words what makes the disk: IMAGE stands for its image, OTHER for another, empty one
+     * @param words what makes the disk: IMAGE stands for its image, OTHER for another, empty one.
+     *     They also make the monitor to attach to where they name its socket, MONITOR
      */
     static ForeignQemu withDiskGuest(TestHosts hosts, String kind, String words) throws Exception {
         Path boot = DiskGuest.bootFiles();
@@ -91,21 +92,25 @@ record ForeignQemu(
                                 "-serial",
                                 "file:" + serial,
                                 "-qmp",
-                                "unix:" + monitor + ",server=on,wait=off",
-                                "-qmp",
                                 "unix:" + operator + ",server=on,wait=off",
                                 "-pidfile",
                                 pid.toString()));
         command.addAll(boot);
+        if (!words.contains("MONITOR")) {
+            command.addAll(List.of("-qmp", "unix:" + monitor + ",server=on,wait=off"));
+        }
         command.addAll(
                 List.of(
                         words.replace("IMAGE", image.toString())
                                 .replace("OTHER", other.toString())
+                                .replace("MONITOR", monitor.toString())
                                 .split(" ")));
         // No daemon: QEMU's own parent is whoever started it, as with a management system.
         new ProcessBuilder(command).inheritIO().start();
         long until = System.nanoTime() + LIMIT.toNanos();
-        while (!Files.exists(operator) || !Files.exists(pid) || Files.size(pid) == 0) {
+        while (!Files.exists(operator)
+                || !Files.exists(monitor)
+                || !Files.exists(pid) || Files.size(pid) == 0) {
             assertThat(System.nanoTime() - until).as("QEMU starts").isNegative();
             Thread.sleep(10);
         }

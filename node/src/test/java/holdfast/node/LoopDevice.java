@@ -14,6 +14,10 @@ import java.util.List;
 /** A file as a block device. Needs the machine's root: no namespace gives the right to. */
 record LoopDevice(Path path) implements AutoCloseable {
     static LoopDevice of(Path file, long bytes) throws IOException {
+        return of(file, bytes, 512);
+    }
+
+    static LoopDevice of(Path file, long bytes, int sectorBytes) throws IOException {
         Assumptions.assumeTrue(
                 Files.isWritable(Path.of("/dev/loop-control")) && isRootOfMachine(),
                 "loop devices cannot be made here: be root, outside a user namespace");
@@ -21,7 +25,15 @@ record LoopDevice(Path path) implements AutoCloseable {
             made.setLength(bytes);
         }
         return new LoopDevice(
-                Path.of(run(List.of("losetup", "--find", "--show", file.toString())).strip()));
+                Path.of(
+                        run(List.of(
+                                        "losetup",
+                                        "--find",
+                                        "--show",
+                                        "--sector-size",
+                                        Integer.toString(sectorBytes),
+                                        file.toString()))
+                                .strip()));
     }
 
     private static boolean isRootOfMachine() throws IOException {

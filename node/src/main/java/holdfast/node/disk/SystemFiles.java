@@ -40,6 +40,9 @@ final class SystemFiles implements DiskFiles {
     private static final int FILE_TYPE = 0xF000;
     private static final int ZEROES_BYTES = 1 << 20;
 
+    /** Of common block devices. Of one with larger ones some zeroes are written, not punched. */
+    private static final int SECTOR_BYTES_MAX = 4096;
+
     private final ImageUse use;
 
     SystemFiles(ImageUse use) {
@@ -228,28 +231,50 @@ final class SystemFiles implements DiskFiles {
 
         @Override
         public synchronized void zero(long position, long bytes) throws IOException {
-            if (holes) {
-                try {
-                    if (descriptor.isEmpty()) {
-                        descriptor =
-                                OptionalInt.of(
-                                        Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_CLOEXEC));
-                    }
-                    Syscalls.punchHole(descriptor.getAsInt(), position, bytes);
-                    return;
-                } catch (SystemCallException e) {
-                    switch (e.errno()) {
-                        case Errno.EOPNOTSUPP -> holes = false;
-                        // A block device with sectors that this range is no multiple of.
-                        case Errno.EINVAL -> {}
-                        default -> throw new IOException(e.getMessage(), e);
-                    }
-                }
+            if (punched(position, bytes)) {
+                return;
             }
-            ByteBuffer zeroes = ByteBuffer.allocateDirect((int) Math.min(bytes, ZEROES_BYTES));
-            for (long done = 0; done < bytes; done += zeroes.limit()) {
-                zeroes.clear().limit((int) Math.min(bytes - done, zeroes.capacity()));
-                write(zeroes, position + done);
+            // Of a range that is no multiple of a device's sectors, what lies within it is.
+            long end = position + bytes;
+            long firstWhole = Math.ceilDiv(position, SECTOR_BYTES_MAX) * SECTOR_BYTES_MAX;
+            long endWhole = end / SECTOR_BYTES_MAX * SECTOR_BYTES_MAX;
+            if (firstWhole < endWhole && punched(firstWhole, endWhole - firstWhole)) {
+                writeZeroes(position, firstWhole);
+                writeZeroes(endWhole, end);
+            } else {
+                writeZeroes(position, end);
+            }
+        }
+
+        private boolean punched(long position, long bytes) throws IOException {
+            if (!holes) {
+                return false;
+            }
+            try {
+                if (descriptor.isEmpty()) {
+                    descriptor =
+                            OptionalInt.of(
+                                    Syscalls.open(path, Syscalls.O_RDWR | Syscalls.O_CLOEXEC));
+                }
+                Syscalls.punchHole(descriptor.getAsInt(), position, bytes);
+                return true;
+            } catch (SystemCallException e) {
+                switch (e.errno()) {
+                    case Errno.EOPNOTSUPP -> holes = false;
+                    // A block device with sectors that this range is no multiple of.
+                    case Errno.EINVAL -> {}
+                    default -> throw new IOException(e.getMessage(), e);
+                }
+                return false;
+            }
+        }
+
+        private void writeZeroes(long position, long end) throws IOException {
+            ByteBuffer zeroes =
+                    ByteBuffer.allocateDirect((int) Math.min(end - position, ZEROES_BYTES));
+            for (long at = position; at < end; at += zeroes.limit()) {
+                zeroes.clear().limit((int) Math.min(end - at, zeroes.capacity()));
+                write(zeroes, at);
             }
         }
 

@@ -30,14 +30,16 @@ public final class RescueMonitor implements AutoCloseable {
     }
 
     /**
-     * @param session the monitor that is used otherwise; one that Holdfast did not start has no
-     *     second one, and then this takes out-of-band commands, too, where QEMU offers that
+     * @param session the monitor that is used otherwise; a QEMU that Holdfast did not start has no
+     *     second one, and then this takes the out-of-band commands, too
      * @param socket of the monitor for a QEMU that hangs, if it is there; it serves one client at a
      *     time
-     * @throws holdfast.engine.HypervisorException if somebody else has it, or QEMU hangs already
+     * @throws holdfast.engine.HypervisorException if somebody else has it, QEMU hangs already, or
+     *     the monitor does not offer out-of-band commands
      */
     public static RescueMonitor open(QmpClient session, Path socket) {
         if (!Files.exists(socket)) {
+            session.requireOutOfBand();
             return new RescueMonitor(session, () -> {});
         }
         QmpClient own = QmpClient.connectOutOfBand(socket, LIMIT);

@@ -135,10 +135,8 @@ public final class QmpClient implements AutoCloseable {
         try {
             QmpGreeting found = client.await("connect", client.greeting, limit);
             boolean offered = found.capabilities().contains(QmpGreeting.OUT_OF_BAND);
-            if (outOfBand == OutOfBand.REQUIRED && !offered) {
-                throw new HypervisorException(
-                        "connect",
-                        socket + " offers no out-of-band commands; give QEMU a second -qmp socket");
+            if (outOfBand == OutOfBand.REQUIRED) {
+                client.requireOutOfBand();
             }
             Duration left = Duration.ofNanos(Math.max(1, until - System.nanoTime()));
             client.execute(
@@ -237,10 +235,27 @@ public final class QmpClient implements AutoCloseable {
     }
 
     /**
+     * @throws HypervisorException unless {@link #executeOutOfBand} may be called
+     */
+    public void requireOutOfBand() {
+        if (!greeting().capabilities().contains(QmpGreeting.OUT_OF_BAND)) {
+            throw new HypervisorException(
+                    "connect",
+                    socket
+                            + " offers no out-of-band commands, which alone end what QEMU hangs on;"
+                            + " give QEMU another monitor: -qmp unix:PATH,server=on,wait=off");
+        }
+    }
+
+    /**
      * Sends a command that overtakes those before it and works while QEMU's main loop hangs, such
-     * as {@code yank}. Only on {@link #connectOutOfBand} connections.
+     * as {@code yank}.
+     *
+     * @throws HypervisorException as {@link #execute(String, Map, Duration)}, also if this monitor
+     *     does not offer it
      */
     public JsonNode executeOutOfBand(String command, Map<String, ?> arguments, Duration limit) {
+        requireOutOfBand();
         return send(
                         EXECUTE_OUT_OF_BAND,
                         new QmpCommand(command, arguments),

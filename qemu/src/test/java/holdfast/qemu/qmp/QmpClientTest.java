@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.disk.RescueMonitor;
 
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -270,8 +271,19 @@ class QmpClientTest {
                                     assertThat(m.hear("qmp_capabilities")).doesNotContain("enable");
                                     m.answer("{}");
                                 });
-                QmpClient _ = QmpClient.connect(monitor.socket, LIMIT)) {
+                QmpClient client = QmpClient.connect(monitor.socket, LIMIT)) {
             monitor.finished();
+            assertThatThrownBy(
+                            () ->
+                                    RescueMonitor.open(
+                                            client, monitor.socket.resolveSibling("none")))
+                    .as("nothing is mirrored that could not be cut")
+                    .isInstanceOf(HypervisorException.class)
+                    .hasMessageContaining("offers no out-of-band commands")
+                    .hasMessageContaining("-qmp unix:");
+            assertThatThrownBy(() -> client.executeOutOfBand("yank", Map.of(), LIMIT))
+                    .isInstanceOf(HypervisorException.class)
+                    .hasMessageContaining("offers no out-of-band commands");
         }
     }
 

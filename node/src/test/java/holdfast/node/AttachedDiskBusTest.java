@@ -65,6 +65,9 @@ class AttachedDiskBusTest {
                 "pc|IMAGE",
                 "q35|-device virtio-scsi-pci,id=s -drive file=IMAGE,format=raw,if=none,id=d"
                         + " -device scsi-hd,drive=d,bus=s.0",
+                "q35|-drive file=IMAGE,format=raw,if=none,id=d -device ide-hd,drive=d,bus=ide.0",
+                "pc|-device ahci,id=ahci -drive file=IMAGE,format=raw,if=none,id=d"
+                        + " -device ide-hd,drive=d,bus=ahci.0",
             })
     void a_survivor_has_memory_and_disk_of_one_epoch(String machine, String words)
             throws Exception {
@@ -75,6 +78,8 @@ class AttachedDiskBusTest {
             ForeignQemu.awaitWritten(qemu.image());
             a.attach(new AttachRequest(qemu.monitor().toString(), "g"));
             a.remus(TestHosts.remus("g", b, ArbiterKind.NONE), ProgressListener.none());
+            await(a, "g", s -> s.protection().epochsCommitted() >= 20);
+            requireEqual(a, b, qemu.image());
             await(a, "g", s -> s.protection().epochsCommitted() >= 40);
             qemu.process().kill(Duration.ofSeconds(20));
             DomainStatus survivor = await(b, "g", s -> s.role() == Role.SURVIVOR);
@@ -83,6 +88,23 @@ class AttachedDiskBusTest {
             b.destroy("g");
             requireAllOfThemInOrder(Files.readAllBytes(replica));
         }
+    }
+
+    /** Block by block, while the guest stands. */
+    private static void requireEqual(Node a, Node b, Path image) throws Exception {
+        a.pause("g");
+        // The epoch that ends after the guest stands, and the one before it.
+        long committed = b.status("g").protection().replication().replica().committedEpoch();
+        DomainStatus replicated =
+                await(
+                        b,
+                        "g",
+                        s ->
+                                s.protection().replication().replica().appliedEpoch()
+                                        >= committed + 2);
+        assertThat(Files.mismatch(image, Path.of(replicated.disks().getFirst().path())))
+                .isEqualTo(-1);
+        a.unpause("g");
     }
 
     /** The last {@value #COUNT} counts, each in its place. */

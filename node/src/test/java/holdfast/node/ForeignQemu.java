@@ -105,12 +105,16 @@ record ForeignQemu(
                                 .replace("OTHER", other.toString())
                                 .replace("MONITOR", monitor.toString())
                                 .split(" ")));
-        // No daemon: QEMU's own parent is whoever started it, as with a management system.
-        new ProcessBuilder(command).inheritIO().start();
+        // No daemon: QEMU's own parent is whoever started it, as with a management system. That is
+        // not this process, which could not trace it then.
+        List<String> parent = new ArrayList<>(List.of("sh", "-c", "\"$0\" \"$@\" & wait"));
+        parent.addAll(command);
+        new ProcessBuilder(parent).inheritIO().start();
         long until = System.nanoTime() + LIMIT.toNanos();
         while (!Files.exists(operator)
                 || !Files.exists(monitor)
-                || !Files.exists(pid) || Files.size(pid) == 0) {
+                || !Files.exists(pid)
+                || Files.size(pid) == 0) {
             assertThat(System.nanoTime() - until).as("QEMU starts").isNegative();
             Thread.sleep(10);
         }

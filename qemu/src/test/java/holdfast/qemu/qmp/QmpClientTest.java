@@ -274,9 +274,7 @@ class QmpClientTest {
                 QmpClient client = QmpClient.connect(monitor.socket, LIMIT)) {
             monitor.finished();
             assertThatThrownBy(
-                            () ->
-                                    RescueMonitor.open(
-                                            client, monitor.socket.resolveSibling("none")))
+                            () -> RescueMonitor.open(client, monitor.socket.resolveSibling("none")))
                     .as("nothing is mirrored that could not be cut")
                     .isInstanceOf(HypervisorException.class)
                     .hasMessageContaining("offers no out-of-band commands")

@@ -13,7 +13,9 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 
 /** What processes have open, as {@code /proc} tells. */
 final class OpenFiles {
@@ -93,12 +95,27 @@ final class OpenFiles {
         }
     }
 
+    /**
+     * Those of a process's descriptors that have one target; each is a path, good while the process
+     * has it open.
+     */
+    static List<Path> descriptors(long pid, String target) throws IOException {
+        return targets(PROC.resolve(Long.toString(pid))).entrySet().stream()
+                .filter(descriptor -> descriptor.getValue().equals(target))
+                .map(Map.Entry::getKey)
+                .toList();
+    }
+
     private static Set<String> descriptors(Path process) throws IOException {
-        Set<String> targets = new HashSet<>();
+        return Set.copyOf(targets(process).values());
+    }
+
+    private static Map<Path, String> targets(Path process) throws IOException {
+        Map<Path, String> targets = new TreeMap<>();
         try (DirectoryStream<Path> all = Files.newDirectoryStream(process.resolve("fd"))) {
             for (Path descriptor : all) {
                 try {
-                    targets.add(Files.readSymbolicLink(descriptor).toString());
+                    targets.put(descriptor, Files.readSymbolicLink(descriptor).toString());
                 } catch (NoSuchFileException closedMeanwhile) {
                     continue;
                 }

@@ -23,7 +23,7 @@ import java.util.regex.Pattern;
  * What a running QEMU is made of, as far as protecting it needs to know.
  *
  * @param name the domain's; its UUID where it has none
- * @param ramFile the file that is main memory
+ * @param ramFile the file that is main memory; of one without a name, QEMU's descriptor
  * @param ramBytes its size
  * @param ramBackend the path of its memory backend
  */
@@ -41,7 +41,18 @@ public record RunningQemu(
     private static final String RAM_ADVICE =
             "start it with -object"
                 + " memory-backend-file,id=ram,size=...,mem-path=/dev/shm/...,share=on and -machine"
-                + " ...,memory-backend=ram";
+                + " ...,memory-backend=ram, or with memory-backend-memfd,...,share=on";
+    private static final String FILE_BACKEND = "memory-backend-file";
+    private static final String MEMFD_BACKEND = "memory-backend-memfd";
+
+    /**
+     * What the descriptors of such memory are called.
+     *
+     * @spec https://gitlab.com/qemu-project/qemu/-/blob/master/backends/hostmem-memfd.c
+     *     memfd_backend_memory_alloc
+     */
+    private static final String MEMFD = "/memfd:memory-backend-memfd (deleted)";
+
     private static final QemuVersion LAST_SAFE_WITH_VMDESC =
             new QemuVersion(7, Integer.MAX_VALUE, 0);
     private static final Pattern GUEST_END =
@@ -75,12 +86,26 @@ public record RunningQemu(
             throw refusal(name, "its main memory is no memory backend", RAM_ADVICE);
         }
         String type = get(qmp, backend, "type").asText();
-        if (!type.equals("memory-backend-file") || !get(qmp, backend, "share").asBoolean()) {
+        boolean shared = get(qmp, backend, "share").asBoolean();
+        long ramBytes = get(qmp, backend, "size").asLong();
+        Path ramFile;
+        if (shared && type.equals(FILE_BACKEND)) {
+            ramFile = Path.of(get(qmp, backend, "mem-path").asText());
+            requireFile(name, ramFile);
+        } else if (shared && type.equals(MEMFD_BACKEND)) {
+            if (get(qmp, backend, "hugetlb").asBoolean()) {
+                throw refusal(name, "its main memory is in large pages", "use hugetlb=off");
+            }
+            ramFile = descriptor(name, process, ramBytes);
+        } else {
             throw refusal(
-                    name, "its main memory is a private " + type + ", no shared file", RAM_ADVICE);
+                    name,
+                    "its main memory is a "
+                            + (shared ? "" : "private ")
+                            + type
+                            + ", no file that this node can open",
+                    RAM_ADVICE);
         }
-        Path ramFile = Path.of(get(qmp, backend, "mem-path").asText());
-        requireFile(name, ramFile);
         if (OpenFiles.of(process.pid()).contains("/dev/vhost-net")) {
             throw refusal(
                     name,
@@ -88,14 +113,7 @@ public record RunningQemu(
                     "start it with -netdev tap,...,vhost=off");
         }
         return new RunningQemu(
-                name,
-                uuid,
-                version,
-                process,
-                ramFile,
-                get(qmp, backend, "size").asLong(),
-                backend,
-                nics(name, qmp));
+                name, uuid, version, process, ramFile, ramBytes, backend, nics(name, qmp));
     }
 
     /** QEMU hides the file it makes in a directory; large pages are not tracked one by one. */
@@ -113,6 +131,21 @@ public record RunningQemu(
         } catch (IOException e) {
             throw new HypervisorException(INSPECT, "cannot look at " + ram, e);
         }
+    }
+
+    /** A file without a name, which the process's own descriptor opens while that lives. */
+    private static Path descriptor(String name, ProcessIdentity process, long bytes) {
+        try {
+            for (Path descriptor : OpenFiles.descriptors(process.pid(), MEMFD)) {
+                if (Files.size(descriptor) == bytes) {
+                    return descriptor;
+                }
+            }
+        } catch (IOException e) {
+            throw new HypervisorException(
+                    INSPECT, "cannot look at the memory of process " + process.pid(), e);
+        }
+        throw refusal(name, "QEMU has no " + bytes + " bytes of " + MEMFD + " open", RAM_ADVICE);
     }
 
     /** The id of main memory's backend. */

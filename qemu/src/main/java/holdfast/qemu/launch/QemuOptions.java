@@ -95,7 +95,8 @@ record QemuOptions(List<Entry> entries) {
         } else if (node.isBoolean()) {
             entries.add(new Entry(path, node.booleanValue() ? "on" : "off"));
         } else {
-            entries.add(new Entry(path, node.asText()));
+            // Without a value: QEMU takes an empty backing= for none, which null says in JSON.
+            entries.add(new Entry(path, node.isNull() ? "" : node.asText()));
         }
     }
 

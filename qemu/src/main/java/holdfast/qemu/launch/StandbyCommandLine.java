@@ -163,6 +163,9 @@ public final class StandbyCommandLine {
     private static final Set<String> PLACEMENT =
             Set.of("prealloc", "prealloc-threads", "prealloc-context", "policy", "discard-data");
 
+    /** What a file has not that has a name. */
+    private static final Set<String> MEMFD_ALONE = Set.of("seal", "hugetlb", "hugetlbsize");
+
     private final ForeignCommandLine line;
     private final Path ram;
     private final List<ForeignOption> options;
@@ -365,6 +368,8 @@ public final class StandbyCommandLine {
             hasRam = true;
             QemuOptions memory =
                     options.without(key -> PLACEMENT.contains(key) || key.startsWith("host-nodes"))
+                            .without(MEMFD_ALONE::contains)
+                            .with("qom-type", "memory-backend-file")
                             .with("mem-path", ram.toString())
                             .with("share", "on");
             add("-object", memory.text());

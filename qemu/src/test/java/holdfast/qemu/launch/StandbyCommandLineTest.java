@@ -77,6 +77,20 @@ class StandbyCommandLineTest {
                                 ENDS));
     }
 
+    @Test
+    void memory_without_a_name_is_a_file_of_the_copy() {
+        assertThat(
+                        copy(
+                                "-nodefaults -object",
+                                "{\"qom-type\":\"memory-backend-memfd\",\"id\":\"m\",\"size\":67108864,"
+                                    + "\"share\":true,\"seal\":true,\"prealloc\":true}"))
+                .isEqualTo(
+                        "-nodefaults -object"
+                            + " qom-type=memory-backend-file,id=m,size=67108864,share=on,mem-path=/dev/shm/w,,r"
+                            + " -accel tcg "
+                                + ENDS);
+    }
+
     /** Alone beside main memory, after -nodefaults; what the copy has in its place. */
     @ParameterizedTest
     @CsvSource(
@@ -251,6 +265,23 @@ class StandbyCommandLineTest {
                 .isEqualTo("-nodefaults " + COPIED_RAM + " " + expected + " -accel tcg " + ENDS);
         assertThat(StandbyCommandLine.images(line("-nodefaults", RAM, argument)))
                 .containsExactly(Path.of("/d"));
+    }
+
+    /** As a management system says that there is nothing below an image. */
+    @Test
+    void an_image_without_any_below_it_stays_one() {
+        assertThat(
+                        with(
+                                List.of(new Disk(REPLICA, Format.QCOW2, Access.READ_WRITE)),
+                                "-nodefaults",
+                                RAM,
+                                "-blockdev"
+                                    + " {\"driver\":\"file\",\"filename\":\"/d\",\"node-name\":\"f\"}",
+                                "-blockdev"
+                                    + " {\"node-name\":\"d\",\"driver\":\"qcow2\",\"file\":\"f\",\"backing\":null}",
+                                "-device {\"driver\":\"virtio-blk-pci\",\"drive\":\"d\"}"))
+                .contains("-blockdev node-name=d,driver=qcow2,file=f,backing= ")
+                .contains("-blockdev driver=file,filename=/r,,1,node-name=f,locking=on ");
     }
 
     @Test

@@ -62,15 +62,29 @@ class AttachedDiskBusTest {
             delimiter = '|',
             value = {
                 "pc|-hda IMAGE -hdb OTHER",
-                "pc|IMAGE",
                 "q35|-device virtio-scsi-pci,id=s -drive file=IMAGE,format=raw,if=none,id=d"
                         + " -device scsi-hd,drive=d,bus=s.0",
                 "q35|-drive file=IMAGE,format=raw,if=none,id=d -device ide-hd,drive=d,bus=ide.0",
-                "pc|-device ahci,id=ahci -drive file=IMAGE,format=raw,if=none,id=d"
-                        + " -device ide-hd,drive=d,bus=ahci.0",
             })
     void a_survivor_has_memory_and_disk_of_one_epoch(String machine, String words)
             throws Exception {
+        failOver(machine, words);
+    }
+
+    @Tag(LongRun.TAG)
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "pc|IMAGE",
+                "pc|-device ahci,id=ahci -drive file=IMAGE,format=raw,if=none,id=d"
+                        + " -device ide-hd,drive=d,bus=ahci.0",
+            })
+    void so_has_one_of_other_words(String machine, String words) throws Exception {
+        failOver(machine, words);
+    }
+
+    private static void failOver(String machine, String words) throws Exception {
         try (TestHosts hosts = new TestHosts();
                 ForeignQemu qemu = ForeignQemu.booting(hosts, machine, disk(), words)) {
             Node a = hosts.start("a");

@@ -21,7 +21,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
-import org.junit.jupiter.params.provider.ValueSource;
 
 import java.nio.file.Path;
 import java.time.Duration;
@@ -38,19 +37,29 @@ import java.util.concurrent.atomic.AtomicInteger;
 class AttachedDiskTest {
     private static final Duration LIMIT = Duration.ofSeconds(20);
 
+    @Test
+    void a_survivor_has_memory_and_disk_of_one_epoch_and_can_be_protected_again() throws Exception {
+        failOverThereAndBack(
+                "chain",
+                "-drive file=IMAGE,if=none,id=d,cache=unsafe,throttling.iops-total=100000"
+                        + " -device virtio-blk-pci,drive=d");
+    }
+
+    @Tag(LongRun.TAG)
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
             value = {
                 "raw|-drive file=IMAGE,format=raw,if=virtio",
-                "chain|-drive file=IMAGE,if=none,id=d,cache=unsafe,throttling.iops-total=100000"
-                        + " -device virtio-blk-pci,drive=d",
                 "qcow2|-blockdev driver=file,node-name=f,filename=IMAGE,auto-read-only=on"
                         + " -blockdev driver=qcow2,node-name=d,file=f,read-only=off,discard=unmap"
                         + " -device virtio-blk-pci,drive=d",
             })
-    void a_survivor_has_memory_and_disk_of_one_epoch_and_can_be_protected_again(
-            String kind, String words) throws Exception {
+    void so_has_one_of_other_words(String kind, String words) throws Exception {
+        failOverThereAndBack(kind, words);
+    }
+
+    private static void failOverThereAndBack(String kind, String words) throws Exception {
         try (TestHosts hosts = new TestHosts();
                 ForeignQemu qemu = ForeignQemu.withDiskGuest(hosts, kind, words)) {
             Node a = hosts.start("a");
@@ -145,9 +154,18 @@ class AttachedDiskTest {
         }
     }
 
-    @ParameterizedTest
-    @ValueSource(strings = {"copied", "shared"})
-    void an_attached_domain_moves_there_and_back_with_its_disk(String storage) throws Exception {
+    @Test
+    void an_attached_domain_moves_there_and_back_with_a_copy_of_its_disk() throws Exception {
+        moveThereAndBack("copied");
+    }
+
+    @Tag(LongRun.TAG)
+    @Test
+    void an_attached_domain_moves_there_and_back_with_its_shared_disk() throws Exception {
+        moveThereAndBack("shared");
+    }
+
+    private static void moveThereAndBack(String storage) throws Exception {
         try (TestHosts hosts = new TestHosts();
                 ForeignQemu qemu =
                         ForeignQemu.withDiskGuest(
@@ -201,19 +219,29 @@ class AttachedDiskTest {
         }
     }
 
+    @Test
+    void a_disk_that_cannot_be_replicated_is_refused_before_the_guest_is_touched()
+            throws Exception {
+        refused(
+                "-drive file=IMAGE,format=raw,if=virtio -global virtio-blk-device.share-rw=on",
+                "without share-rw=on");
+    }
+
+    @Tag(LongRun.TAG)
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
             value = {
                 "-drive file=IMAGE,format=raw,if=none,id=d -object iothread,id=io"
                         + " -device virtio-blk-pci,drive=d,iothread=io|without iothread=",
-                "-drive file=IMAGE,format=raw,if=virtio -global virtio-blk-device.share-rw=on"
-                        + "|without share-rw=on",
                 "-drive file=IMAGE,format=raw,if=virtio,snapshot=on|without snapshot=on",
                 "-drive file=IMAGE,format=raw,if=virtio,cache=none,file.locking=on|direct I/O",
             })
-    void a_disk_that_cannot_be_replicated_is_refused_before_the_guest_is_touched(
-            String words, String why) throws Exception {
+    void so_is_one_of_other_words(String words, String why) throws Exception {
+        refused(words, why);
+    }
+
+    private static void refused(String words, String why) throws Exception {
         try (TestHosts hosts = new TestHosts();
                 ForeignQemu qemu = ForeignQemu.withDiskGuest(hosts, "raw", words);
                 QmpClient operator = QmpClient.connect(qemu.operator(), LIMIT)) {

@@ -16,8 +16,6 @@ import holdfast.node.api.SaveResult;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -28,17 +26,22 @@ import java.util.Map;
 @Tag("qemu")
 @Timeout(180)
 class AttachedSaveTest {
-    @ParameterizedTest
-    @CsvSource(
-            delimiter = '|',
-            value = {
-                "raw|-drive file=IMAGE,format=raw,if=virtio",
-                "chain|-blockdev driver=file,node-name=f,filename=IMAGE"
+    @Test
+    void what_is_saved_goes_on_elsewhere_with_memory_and_disk_of_one_moment() throws Exception {
+        saveAndRestore(
+                "chain",
+                "-blockdev driver=file,node-name=f,filename=IMAGE"
                         + " -blockdev driver=qcow2,node-name=d,file=f"
-                        + " -device virtio-blk-pci,drive=d",
-            })
-    void what_is_saved_goes_on_elsewhere_with_memory_and_disk_of_one_moment(
-            String kind, String words) throws Exception {
+                        + " -device virtio-blk-pci,drive=d");
+    }
+
+    @Tag(LongRun.TAG)
+    @Test
+    void so_does_one_with_a_raw_disk() throws Exception {
+        saveAndRestore("raw", "-drive file=IMAGE,format=raw,if=virtio");
+    }
+
+    private static void saveAndRestore(String kind, String words) throws Exception {
         try (TestHosts hosts = new TestHosts();
                 ForeignQemu qemu = ForeignQemu.withDiskGuest(hosts, kind, words)) {
             Node a = hosts.start("a");
@@ -78,6 +81,7 @@ class AttachedSaveTest {
         }
     }
 
+    @Tag(LongRun.TAG)
     @Test
     void a_copy_of_its_disk_at_that_moment_goes_on_beside_it() throws Exception {
         try (TestHosts hosts = new TestHosts();

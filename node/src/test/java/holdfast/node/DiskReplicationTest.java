@@ -97,6 +97,7 @@ class DiskReplicationTest {
         }
     }
 
+    @Tag(LongRun.TAG)
     @Test
     void a_domain_that_is_unprotected_is_on_its_own_disk_and_can_be_protected_again()
             throws Exception {

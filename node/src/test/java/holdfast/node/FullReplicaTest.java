@@ -65,6 +65,7 @@ class FullReplicaTest {
         guest.requirePattern(guest.image());
     }
 
+    @Tag(LongRun.TAG)
     @Test
     void a_replica_that_has_no_room_ends_protection_and_not_the_domain() throws Exception {
         try (TestHosts hosts = new TestHosts();

@@ -85,6 +85,7 @@ class MirrorHangTest {
         }
     }
 
+    @Tag(LongRun.TAG)
     @Test
     void an_export_that_hangs_in_the_first_copy_ends_it_and_the_next_one_succeeds()
             throws Exception {
@@ -173,6 +174,15 @@ class MirrorHangTest {
         return guest;
     }
 
+    /** For so long the secondary has heard of no epoch. */
+    private static void awaitNothingCommittedFor(TestDaemon secondary, Duration time)
+            throws Exception {
+        await(
+                secondary.client(),
+                "g",
+                s -> s.protection().lastCommitAgeMillis() >= time.toMillis());
+    }
+
     @Test
     void a_daemon_that_was_stopped_for_long_lets_the_guest_go_on_when_it_is_back()
             throws Exception {
@@ -182,8 +192,8 @@ class MirrorHangTest {
             DiskGuest guest = protectedBy(hosts, a, b, ArbiterKind.OPERATOR);
             a.signal("STOP");
             // Longer than the heartbeats' deadline and than anything waits for QEMU.
-            await(b.client(), "g", s -> s.protection().state().equals("deciding"));
-            Thread.sleep(8_000);
+            awaitNothingCommittedFor(b, QmpClient.COMMAND_LIMIT.plusSeconds(1));
+            assertThat(b.client().status("g").protection().state()).isEqualTo("deciding");
             a.signal("CONT");
             long back = System.nanoTime();
             guest.awaitWrites();
@@ -199,6 +209,7 @@ class MirrorHangTest {
         }
     }
 
+    @Tag(LongRun.TAG)
     @Test
     void a_daemon_that_was_stopped_for_a_moment_goes_on_protecting() throws Exception {
         try (TestHosts hosts = new TestHosts();
@@ -206,7 +217,8 @@ class MirrorHangTest {
                 TestDaemon b = new TestDaemon(hosts, "b")) {
             DiskGuest guest = protectedBy(hosts, a, b, ArbiterKind.OPERATOR);
             a.signal("STOP");
-            Thread.sleep(2_000);
+            // Shorter than the heartbeats' deadline.
+            awaitNothingCommittedFor(b, Duration.ofSeconds(2));
             a.signal("CONT");
             guest.awaitWrites();
             long before = a.client().status("g").protection().epochsCommitted();
@@ -216,6 +228,7 @@ class MirrorHangTest {
         }
     }
 
+    @Tag(LongRun.TAG)
     @Test
     void a_stopped_daemon_that_is_killed_frees_the_guest_and_status_says_so() throws Exception {
         try (TestHosts hosts = new TestHosts();

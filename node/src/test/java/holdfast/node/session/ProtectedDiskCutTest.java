@@ -14,15 +14,10 @@ import holdfast.node.link.FrameProxy;
 import holdfast.node.link.FrameProxy.Act;
 import holdfast.node.link.FrameProxy.Place;
 import holdfast.node.link.FrameProxy.Way;
-import holdfast.node.link.LinkListener;
-import holdfast.node.link.NodeAddress;
-import holdfast.node.link.NodeIdentity;
-import holdfast.node.link.SessionAccepter;
 import holdfast.wire.Bytes;
 import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkCodec;
 import holdfast.wire.link.LinkMessage;
-import holdfast.wire.link.Standing;
 import holdfast.wire.link.StreamEncoding;
 
 import org.junit.jupiter.api.Test;
@@ -33,7 +28,6 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -42,7 +36,6 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.TreeSet;
 import java.util.UUID;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
@@ -95,7 +88,7 @@ class ProtectedDiskCutTest {
             Path image = directory.resolve("replica.raw");
             try (Pair pair = new Pair(image, PATIENT_MILLIS, places.toArray(Place[]::new))) {
                 pair.proxy.awaitReached();
-                switch (pair.secondaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS)) {
+                switch (pair.sessions.secondaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS)) {
                     case SecondaryOutcome.Survived outcome -> {
                         survived++;
                         assertThat(outcome.epoch())
@@ -134,18 +127,18 @@ class ProtectedDiskCutTest {
             Path image = directory.resolve("replica.raw");
             for (List<Place> places : List.of(List.of(place), List.of(passed, passed, place))) {
                 try (Pair pair = new Pair(image, BRIEF_MILLIS, places.toArray(Place[]::new))) {
-                    assertThat(pair.primaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS))
+                    assertThat(pair.sessions.primaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS))
                             .as("%s", places)
                             .isInstanceOf(PrimaryOutcome.Unprotected.class);
                     assertThat(pair.guest.running()).isTrue();
-                    assertThat(pair.secondaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS))
+                    assertThat(pair.sessions.secondaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS))
                             .isInstanceOf(SecondaryOutcome.Discarded.class);
                     assertThat(pair.standby.takenOver).isNotDone();
                 }
                 try (Pair again = new Pair(image, PATIENT_MILLIS)) {
-                    again.protectedNow.get(LIMIT_SECONDS, TimeUnit.SECONDS);
+                    again.sessions.protectedNow.get(LIMIT_SECONDS, TimeUnit.SECONDS);
                     again.primary.request(new PrimaryEvent.Unprotect());
-                    assertThat(again.primaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS))
+                    assertThat(again.sessions.primaryOutcome.get(LIMIT_SECONDS, TimeUnit.SECONDS))
                             .isInstanceOf(PrimaryOutcome.Unprotected.class);
                 }
             }
@@ -226,12 +219,8 @@ class ProtectedDiskCutTest {
         private final PagedGuest guest = new PagedGuest(PAGES, 1);
         private final Disk disk = new Disk();
         private final PagedStandby standby = new PagedStandby(PAGES);
-        private final CompletableFuture<PrimaryOutcome> primaryOutcome = new CompletableFuture<>();
-        private final CompletableFuture<SecondaryOutcome> secondaryOutcome =
-                new CompletableFuture<>();
-        private final CompletableFuture<Void> protectedNow = new CompletableFuture<>();
-        private final LinkListener listener;
         private final FrameProxy proxy;
+        private final SessionPair sessions;
         private final RemusPrimary primary;
 
         Pair(Path image, int deadlineMillis, Place... places) throws Exception {
@@ -255,91 +244,18 @@ class ProtectedDiskCutTest {
                             opening.session(),
                             "guest",
                             List.of(new ReplicaImages.Image(image, DISK_BYTES)));
-            RemusSecondary secondary =
-                    new RemusSecondary(
-                            opening,
-                            "host-a",
-                            "127.0.0.1",
-                            Arbiters.NONE,
-                            () -> standby,
-                            Optional.of(images),
-                            new RemusSecondary.Listener() {
-                                @Override
-                                public void changed() {}
-
-                                @Override
-                                public void finished(
-                                        SecondaryOutcome outcome, Optional<Domain> survivor) {
-                                    survivor.ifPresent(domain -> ((PagedGuest) domain).close());
-                                    secondaryOutcome.complete(outcome);
-                                }
-
-                                @Override
-                                public void broken(RuntimeException failure) {
-                                    secondaryOutcome.completeExceptionally(failure);
-                                }
-                            });
-            listener =
-                    LinkListener.open(
-                            "127.0.0.1",
-                            0,
-                            new NodeIdentity("host-b", UUID.randomUUID(), "test"),
-                            new SessionAccepter() {
-                                @Override
-                                public Decision decide(
-                                        LinkMessage.Hello peer,
-                                        String address,
-                                        LinkMessage.OpenSession session,
-                                        Optional<LinkMessage.StayProtected> staying) {
-                                    return secondary.accepted();
-                                }
-
-                                @Override
-                                public LinkMessage.Answer answer(
-                                        LinkMessage.Hello peer, LinkMessage.Inquire inquiry) {
-                                    return new LinkMessage.Answer(Standing.UNKNOWN, 0, "");
-                                }
-                            });
-            proxy = new FrameProxy("127.0.0.1", listener.address());
+            sessions = new SessionPair(opening, Arbiters.NONE, standby, Optional.of(images));
+            proxy = new FrameProxy("127.0.0.1", sessions.address());
             proxy.arm(places);
-            primary =
-                    RemusPrimary.start(
-                            new RemusPrimary.Settings(
-                                    new NodeAddress("127.0.0.1", proxy.port()),
-                                    opening,
-                                    Optional.empty(),
-                                    Arbiters.NONE,
-                                    Duration.ofMillis(5),
-                                    Optional.empty()),
-                            new WithDisk(guest, disk),
-                            new NodeIdentity("host-a", UUID.randomUUID(), "test"),
-                            new RemusPrimary.Listener() {
-                                @Override
-                                public void changed() {}
-
-                                @Override
-                                public void protectedNow() {
-                                    protectedNow.complete(null);
-                                }
-
-                                @Override
-                                public void finished(PrimaryOutcome outcome) {
-                                    primaryOutcome.complete(outcome);
-                                }
-
-                                @Override
-                                public void broken(RuntimeException failure) {
-                                    primaryOutcome.completeExceptionally(failure);
-                                }
-                            });
+            primary = sessions.protect(new WithDisk(guest, disk), proxy.port());
         }
 
         @Override
         public void close() throws IOException {
             proxy.close();
-            primaryOutcome.orTimeout(LIMIT_SECONDS, TimeUnit.SECONDS).join();
-            secondaryOutcome.orTimeout(LIMIT_SECONDS, TimeUnit.SECONDS).join();
-            listener.close();
+            sessions.primaryOutcome.orTimeout(LIMIT_SECONDS, TimeUnit.SECONDS).join();
+            sessions.secondaryOutcome.orTimeout(LIMIT_SECONDS, TimeUnit.SECONDS).join();
+            sessions.close();
             guest.close();
         }
     }

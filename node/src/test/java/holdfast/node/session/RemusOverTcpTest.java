@@ -3,20 +3,14 @@ package holdfast.node.session;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.engine.port.Arbiter;
-import holdfast.engine.port.Domain;
 import holdfast.engine.remus.PrimaryEvent;
 import holdfast.engine.remus.PrimaryOutcome;
 import holdfast.engine.remus.PrimaryState;
 import holdfast.engine.remus.SecondaryEvent;
 import holdfast.engine.remus.SecondaryOutcome;
 import holdfast.engine.remus.SecondaryState;
-import holdfast.node.link.LinkListener;
-import holdfast.node.link.NodeAddress;
-import holdfast.node.link.NodeIdentity;
-import holdfast.node.link.SessionAccepter;
 import holdfast.wire.Bytes;
 import holdfast.wire.link.LinkMessage;
-import holdfast.wire.link.Standing;
 import holdfast.wire.link.StreamEncoding;
 
 import org.junit.jupiter.api.Test;
@@ -26,7 +20,6 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.time.Duration;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
@@ -153,12 +146,12 @@ class RemusOverTcpTest {
     private static final class Pair implements AutoCloseable {
         final PagedGuest guest = new PagedGuest(PAGES, 11);
         final PagedStandby standby = new PagedStandby(PAGES);
-        final CompletableFuture<PrimaryOutcome> primaryOutcome = new CompletableFuture<>();
-        final CompletableFuture<SecondaryOutcome> secondaryOutcome = new CompletableFuture<>();
+        final CompletableFuture<PrimaryOutcome> primaryOutcome;
+        final CompletableFuture<SecondaryOutcome> secondaryOutcome;
         final RemusPrimary primary;
         final RemusSecondary secondary;
         private final Relay relay;
-        private final LinkListener listener;
+        private final SessionPair sessions;
 
         Pair(StreamEncoding encoding, Arbiters arbiter) throws Exception {
             LinkMessage.OpenSession opening =
@@ -175,80 +168,12 @@ class RemusOverTcpTest {
                             25,
                             arbiter.kind(),
                             List.of());
-            secondary =
-                    new RemusSecondary(
-                            opening,
-                            "host-a",
-                            "127.0.0.1",
-                            arbiter,
-                            () -> standby,
-                            Optional.empty(),
-                            new RemusSecondary.Listener() {
-                                @Override
-                                public void changed() {}
-
-                                @Override
-                                public void finished(
-                                        SecondaryOutcome outcome, Optional<Domain> survivor) {
-                                    survivor.ifPresent(domain -> ((PagedGuest) domain).close());
-                                    secondaryOutcome.complete(outcome);
-                                }
-
-                                @Override
-                                public void broken(RuntimeException failure) {
-                                    secondaryOutcome.completeExceptionally(failure);
-                                }
-                            });
-            listener =
-                    LinkListener.open(
-                            "127.0.0.1",
-                            0,
-                            new NodeIdentity("host-b", UUID.randomUUID(), "test"),
-                            new SessionAccepter() {
-                                @Override
-                                public Decision decide(
-                                        LinkMessage.Hello peer,
-                                        String address,
-                                        LinkMessage.OpenSession session,
-                                        Optional<LinkMessage.StayProtected> staying) {
-                                    return secondary.accepted();
-                                }
-
-                                @Override
-                                public LinkMessage.Answer answer(
-                                        LinkMessage.Hello peer, LinkMessage.Inquire inquiry) {
-                                    return new LinkMessage.Answer(Standing.UNKNOWN, 0, "");
-                                }
-                            });
-            relay = new Relay(listener.address());
-            primary =
-                    RemusPrimary.start(
-                            new RemusPrimary.Settings(
-                                    new NodeAddress("127.0.0.1", relay.port()),
-                                    opening,
-                                    Optional.empty(),
-                                    arbiter,
-                                    Duration.ofMillis(5),
-                                    Optional.empty()),
-                            guest,
-                            new NodeIdentity("host-a", UUID.randomUUID(), "test"),
-                            new RemusPrimary.Listener() {
-                                @Override
-                                public void changed() {}
-
-                                @Override
-                                public void protectedNow() {}
-
-                                @Override
-                                public void finished(PrimaryOutcome outcome) {
-                                    primaryOutcome.complete(outcome);
-                                }
-
-                                @Override
-                                public void broken(RuntimeException failure) {
-                                    primaryOutcome.completeExceptionally(failure);
-                                }
-                            });
+            sessions = new SessionPair(opening, arbiter, standby, Optional.empty());
+            relay = new Relay(sessions.address());
+            primary = sessions.protect(guest, relay.port());
+            secondary = sessions.secondary;
+            primaryOutcome = sessions.primaryOutcome;
+            secondaryOutcome = sessions.secondaryOutcome;
         }
 
         void cut() {
@@ -294,7 +219,7 @@ class RemusOverTcpTest {
                 endUndecided();
                 primaryOutcome.get(10, TimeUnit.SECONDS);
                 secondaryOutcome.get(10, TimeUnit.SECONDS);
-                listener.close();
+                sessions.close();
             } catch (IOException e) {
                 throw new UncheckedIOException(e);
             } catch (java.util.concurrent.ExecutionException

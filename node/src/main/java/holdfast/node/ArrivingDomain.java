@@ -21,6 +21,7 @@ import holdfast.wire.link.Standing;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -48,7 +49,8 @@ final class ArrivingDomain implements Arrival {
     private final BeginCookie begin;
     private final ArrivingFeatures features;
     private Runnable died = () -> {};
-    private Optional<SessionLedger.Staged> taken = Optional.empty();
+    private Optional<SessionLedger.Staged> staged = Optional.empty();
+    private Optional<SessionLedger.Foretold> foretold = Optional.empty();
     private Optional<QemuArrival> qemu = Optional.empty();
 
     ArrivingDomain(
@@ -99,7 +101,7 @@ final class ArrivingDomain implements Arrival {
             remember(started);
         } finally {
             // Whatever failed, what was staged meanwhile must be known to be taken back.
-            taken = ended(reserving, reservation);
+            staged = ended(reserving, reservation);
         }
         requireReserved(reservation);
         return new Cookies.Prepared(
@@ -109,10 +111,7 @@ final class ArrivingDomain implements Arrival {
                 features.prepare(plan));
     }
 
-    /**
-     * What takes a while and needs no QEMU, beside its start. Of what is written in the pause only
-     * the name is left.
-     */
+    /** What takes a while and needs no QEMU, beside its start. */
     private SessionLedger.Staged reserve() {
         memory.reserve();
         return registry.ledger().stage(entry.with(Standing.TOOK_OVER, entry.generation() + 1));
@@ -179,17 +178,48 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public void offerBase(MemorySegment base) {
-        qemu.orElseThrow().offerBase(base);
+        features.offerBase(base, qemu.orElseThrow());
     }
 
     @Override
-    public void arrived(MemorySegment base, MemorySegment sections) {
-        features.arrived(base, sections);
+    public void offerSections(MemorySegment base, MemorySegment part) {
+        features.offerSections(base, part, qemu.orElseThrow());
     }
 
     @Override
     public FeatureReport bringUp(Feature feature) {
-        return features.bringUp(feature, qemu.orElseThrow());
+        return feature.name().equals(Feature.DEVICES)
+                ? foretelling(feature)
+                : features.bringUp(feature, qemu.orElseThrow());
+    }
+
+    /** QEMU's load takes longer than the disk: the take-over is written down ahead beside it. */
+    private FeatureReport foretelling(Feature feature) {
+        FutureTask<SessionLedger.Foretold> writing =
+                new FutureTask<>(
+                        () -> registry.ledger().foretell(entry.session(), staged.orElseThrow()));
+        Thread writer =
+                Thread.ofPlatform().name("foretell-" + domain.name()).daemon().start(writing);
+        FeatureReport loaded = features.bringUp(feature, qemu.orElseThrow());
+        try {
+            writer.join();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
+        if (writing.state() == Future.State.SUCCESS) {
+            foretold = Optional.of(writing.resultNow());
+            return loaded;
+        }
+        String reason =
+                writing.state() == Future.State.FAILED
+                        ? writing.exceptionNow().getMessage()
+                        : "interrupted";
+        return new FeatureReport(
+                feature.name(),
+                feature.necessity(),
+                FeatureReport.Result.FAILED,
+                "the take-over could not be written down ahead: " + reason,
+                loaded.micros());
     }
 
     @Override
@@ -200,8 +230,12 @@ final class ArrivingDomain implements Arrival {
     @Override
     public Run run(long generation) {
         long begun = System.nanoTime();
-        // Whatever dies next, nobody resurrects the other copy.
-        registry.ledger().commit(taken.orElseThrow());
+        try {
+            // Whatever dies next, nobody resurrects the other copy.
+            registry.ledger().take(foretold.orElseThrow());
+        } catch (UncheckedIOException e) {
+            return new Run.NeverRan(e.getMessage());
+        }
         long written = System.nanoTime();
         List<String> problems = new ArrayList<>();
         QemuArrival.Run ran = qemu.orElseThrow().run(problems);
@@ -212,13 +246,31 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(written - begun),
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
-            case RUNS -> new Run.Ran(qemu.orElseThrow().domain());
+            case RUNS -> {
+                force();
+                yield new Run.Ran(qemu.orElseThrow().domain());
+            }
             case NEVER_RAN -> new Run.NeverRan(String.join("; ", problems));
             case MAY_HAVE_RUN -> {
                 registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
                 yield new Run.MayHaveRun(String.join("; ", problems));
             }
         };
+    }
+
+    /**
+     * The guest runs, and nobody was told yet. Until this a host that dies leaves it to a person.
+     */
+    private void force() {
+        try {
+            registry.ledger().force();
+        } catch (UncheckedIOException e) {
+            LOG.warn(
+                    "event=take-over-not-forced domain={} reason=\"{}\" next=\"look at that"
+                            + " disk\"",
+                    domain.name(),
+                    e.getMessage());
+        }
     }
 
     @Override
@@ -278,9 +330,9 @@ final class ArrivingDomain implements Arrival {
         if (qemu.isEmpty()) {
             memory.close();
         }
-        taken.ifPresent(registry.ledger()::unstage);
         place.remove();
         discardImages();
         registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
+        staged.ifPresent(is -> registry.ledger().unstage(entry.session(), is));
     }
 }

@@ -35,6 +35,7 @@ final class SessionLedger {
     private static final Logger LOG = LoggerFactory.getLogger(SessionLedger.class);
     private static final ObjectMapper JSON = JsonMapper.builder().build();
     private static final String SUFFIX = ".json";
+    private static final String FORETOLD = ".foretold";
 
     /** What this node was in a session. */
     enum Side {
@@ -188,12 +189,62 @@ final class SessionLedger {
         }
     }
 
-    /** Forgets what was staged and never committed. */
-    synchronized void unstage(Staged staged) {
+    /** An entry of which is on the disk that it may come to hold, at {@link #take}. */
+    record Foretold(UUID session, Path beside, Path file) {}
+
+    /**
+     * Writes down that a staged entry may come to hold. From the return on a host that dies leaves
+     * it open whether it does, until {@link #force}; a daemon that dies never does.
+     *
+     * @throws UncheckedIOException if it cannot be made durable
+     */
+    synchronized Foretold foretell(UUID session, Staged staged) {
+        Foretold foretold =
+                new Foretold(session, directory.resolve(session + FORETOLD), staged.file());
         try {
-            Files.deleteIfExists(staged.beside());
+            rename(staged.beside(), foretold.beside());
+            return foretold;
         } catch (IOException e) {
-            LOG.warn("event=left-behind what={} reason=\"{}\"", staged.beside(), e.getMessage());
+            throw unwritten(session.toString(), staged.file(), e);
+        }
+    }
+
+    /** Whether an undecided session may have been decided just before the host died. */
+    synchronized boolean isForetold(Entry entry) {
+        return entry.standing() == Standing.UNDECIDED
+                && Files.exists(directory.resolve(entry.session() + FORETOLD));
+    }
+
+    /**
+     * From the return on the entry holds, whatever process dies. Takes some microseconds.
+     *
+     * @throws UncheckedIOException if it does not; then what it says must not happen
+     */
+    synchronized void take(Foretold foretold) {
+        try {
+            Files.move(foretold.beside(), foretold.file(), StandardCopyOption.ATOMIC_MOVE);
+        } catch (IOException e) {
+            throw unwritten(foretold.session().toString(), foretold.file(), e);
+        }
+    }
+
+    /** From the return on what was taken holds even if the host dies. */
+    synchronized void force() {
+        try {
+            forceNames();
+        } catch (IOException e) {
+            throw new UncheckedIOException("cannot force " + directory, e);
+        }
+    }
+
+    /** Forgets what was staged, or foretold, of a session that came to another end. */
+    synchronized void unstage(UUID session, Staged staged) {
+        for (Path left : List.of(staged.beside(), directory.resolve(session + FORETOLD))) {
+            try {
+                Files.deleteIfExists(left);
+            } catch (IOException e) {
+                LOG.warn("event=left-behind what={} reason=\"{}\"", left, e.getMessage());
+            }
         }
     }
 
@@ -214,6 +265,10 @@ final class SessionLedger {
 
     private void rename(Path beside, Path file) throws IOException {
         Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
+        forceNames();
+    }
+
+    private void forceNames() throws IOException {
         try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
             names.force(true);
         }

@@ -15,6 +15,7 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.link.TcpDestinationLink;
+import holdfast.qemu.linux.CompilerThreads;
 import holdfast.wire.link.LinkMessage;
 
 import org.slf4j.Logger;
@@ -53,6 +54,7 @@ public final class MigrationDestination {
                     new DestinationEvent.Failed(
                             "more events than the session could handle in time"));
     private final CountDownLatch over = new CountDownLatch(1);
+    private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
 
@@ -148,6 +150,7 @@ public final class MigrationDestination {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
+        compilers.ifPresent(CompilerThreads.Held::close);
         listener.broken(failure);
         over.countDown();
     }
@@ -190,6 +193,7 @@ public final class MigrationDestination {
         @Override
         public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
             state = to;
+            holdBack(event, to);
             if (from.getClass() != to.getClass()) {
                 LOG.info(
                         "event=state role=destination domain={} migration={} from={} to={}"
@@ -200,6 +204,22 @@ public final class MigrationDestination {
                         to.getClass().getSimpleName(),
                         event.getClass().getSimpleName());
                 listener.changed();
+            }
+        }
+
+        /** From the first device sections on the guest is known to stand still. */
+        private void holdBack(DestinationEvent event, DestinationState to) {
+            switch (to) {
+                case DestinationState.Preparing _, DestinationState.Receiving _ -> {
+                    if (event instanceof DestinationEvent.SectionsArrived && compilers.isEmpty()) {
+                        compilers = Optional.of(CompilerThreads.holdBack());
+                    }
+                }
+                case DestinationState.BringingUp _,
+                        DestinationState.Ready _,
+                        DestinationState.TakingOver _ -> {}
+                case DestinationState.TakingDown _, DestinationState.Finished _ ->
+                        compilers.ifPresent(CompilerThreads.Held::close);
             }
         }
 

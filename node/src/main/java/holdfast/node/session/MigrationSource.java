@@ -20,6 +20,7 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.link.TcpSourceLink;
+import holdfast.qemu.linux.CompilerThreads;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 
@@ -117,6 +118,7 @@ public final class MigrationSource {
     private final long beginNanos;
     private final Map<SourceObserver.Stage, Long> stages =
             new EnumMap<>(SourceObserver.Stage.class);
+    private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile SourceState state;
     private volatile Optional<Cookies.Prepared> prepared = Optional.empty();
     private volatile Optional<SourceOutcome> outcome = Optional.empty();
@@ -298,6 +300,7 @@ public final class MigrationSource {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
+        compilers.ifPresent(CompilerThreads.Held::close);
         fault = Optional.of(failure);
         listener.broken(failure);
     }
@@ -412,6 +415,26 @@ public final class MigrationSource {
         return owner.join(limit);
     }
 
+    /** Whether the guest stands still for this migration, as far as that is bounded. */
+    private static boolean isPause(SourceState state) {
+        return switch (state) {
+            case SourceState.Suspending _,
+                    SourceState.Sending _,
+                    SourceState.Finishing _,
+                    SourceState.HandedOver _ ->
+                    true;
+            case SourceState.CopyingDisks _,
+                    SourceState.Copying _,
+                    SourceState.Waiting _,
+                    SourceState.RollingBack _,
+                    SourceState.Resuming _,
+                    SourceState.Asking _,
+                    SourceState.GivenBack _,
+                    SourceState.Finished _ ->
+                    false;
+        };
+    }
+
     private final class Observer implements SourceObserver {
         private Optional<PrecopyPolicy.Measured> newest = Optional.empty();
         private int rounds;
@@ -424,6 +447,11 @@ public final class MigrationSource {
         @Override
         public void transition(SourceState from, SourceEvent event, SourceState to) {
             state = to;
+            if (isPause(to) && !isPause(from)) {
+                compilers = Optional.of(CompilerThreads.holdBack());
+            } else if (!isPause(to)) {
+                compilers.ifPresent(CompilerThreads.Held::close);
+            }
             switch (event) {
                 case SourceEvent.PeerPrepared(Cookies.Prepared cookie) ->
                         prepared = Optional.of(cookie);
@@ -460,22 +488,7 @@ public final class MigrationSource {
 
         /** Whoever watches looks by itself often enough for a pause that lasts. */
         private static Telling hurry(SourceState state) {
-            return switch (state) {
-                case SourceState.Suspending _,
-                        SourceState.Sending _,
-                        SourceState.Finishing _,
-                        SourceState.HandedOver _ ->
-                        Telling.WHEN_ASKED;
-                case SourceState.CopyingDisks _,
-                        SourceState.Copying _,
-                        SourceState.Waiting _,
-                        SourceState.RollingBack _,
-                        SourceState.Resuming _,
-                        SourceState.Asking _,
-                        SourceState.GivenBack _,
-                        SourceState.Finished _ ->
-                        Telling.AT_ONCE;
-            };
+            return isPause(state) ? Telling.WHEN_ASKED : Telling.AT_ONCE;
         }
 
         @Override

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.MigrationStatus;
+import holdfast.node.api.ProgressListener;
 import holdfast.node.link.FrameProxy.Act;
 import holdfast.node.link.FrameProxy.Place;
 import holdfast.node.link.FrameProxy.Way;
@@ -287,6 +290,64 @@ class MigrationFeatureTest {
                     Guest.NEVER_STOPPED,
                     "is not that of the source",
                     "without --storage shared it is copied");
+            pair.moveOn();
+        }
+    }
+
+    /** Whatever keeps them: here something is mounted over each, where the other daemon lives. */
+    @Test
+    void memory_devices_and_a_copied_disk_that_cannot_be_given_back_are_told_to_the_source()
+            throws Exception {
+        Path image = pair.hosts.directory.resolve("g.img");
+        Files.write(image, new byte[1 << 20]);
+        Path copy = pair.hosts.directory.resolve("b-replicas/g/disk0.raw");
+        MigrationTest.hook(
+                pair.hosts,
+                "stick",
+                """
+                [ $1 = init ] || exit 0
+                for f in %1$s/hf-g-*; do
+                  if [ -d $f ]; then mount -t tmpfs hf-stick $f; else mount --bind /dev/null $f; fi
+                done
+                mount --bind /dev/null %2$s
+                exit 7\
+                """
+                        .formatted(room.root(), copy));
+        try (MonitorWatch watch = create("disks: [{path: " + image + ", format: raw}]")) {
+            MigrateResult stayed =
+                    pair.a
+                            .client()
+                            .migrate(
+                                    pair.request(List.of("hook:stick"), 0, DEADLINE_MILLIS)
+                                            .withStorage(MigrateRequest.Storage.COPY),
+                                    ProgressListener.none());
+            assertThat(stayed.outcome()).as(stayed.reason()).isEqualTo("stayed");
+            assertThat(stayed.reason()).contains("hook:stick failed");
+            for (String feature : List.of("memory", "devices", "disk")) {
+                MigrationStatus.Feature told =
+                        stayed.migration().features().stream()
+                                .filter(each -> each.name().equals(feature))
+                                .findFirst()
+                                .orElseThrow();
+                assertThat(told.result()).as(told.toString()).isEqualTo("down-failed");
+                assertThat(told.detail()).contains("is left").containsIgnoringCase("busy");
+            }
+            assertThat(watch.said()).contains("\"RESUME\"");
+            at(
+                    Cable.End.B,
+                    "sh",
+                    "-c",
+                    "exec nsenter --mount --target "
+                            + pair.b.pid()
+                            + " sh -c 'umount "
+                            + copy
+                            + " "
+                            + room.root()
+                            + "/hf-g-*; rm -r "
+                            + copy
+                            + " "
+                            + room.root()
+                            + "/hf-g-*'");
             pair.moveOn();
         }
     }

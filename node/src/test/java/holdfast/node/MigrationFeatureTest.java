@@ -143,6 +143,70 @@ class MigrationFeatureTest {
         }
     }
 
+    /**
+     * There is room when the destination answers, and none when it reserves. It is stopped between
+     * the two; where that came too late, which its file shows, the domain moves, back again, and
+     * once more.
+     */
+    @Test
+    void memory_that_something_takes_after_the_destination_has_accepted() throws Exception {
+        Path filler = room.root().resolve("filler");
+        create("").close();
+        try {
+            for (int i = 0; !tookItInTime(filler); i++) {
+                assertThat(i).as("stopped too late each time").isLessThan(20);
+                pair.moveOn();
+            }
+            Files.delete(filler);
+            pair.moveOn();
+        } finally {
+            Files.deleteIfExists(filler);
+        }
+    }
+
+    /** Whether the room was taken before it was reserved. Else the domain has moved. */
+    private boolean tookItInTime(Path filler) throws Exception {
+        try (MonitorWatch watch = MonitorWatch.on(socket)) {
+            Process stopping = stopWhenItsMemoryIsMade();
+            CompletableFuture<String> moving = pair.migrate(request());
+            assertThat(stopping.waitFor()).isZero();
+            boolean early;
+            try {
+                // Its last page is there from the start.
+                early =
+                        Files.getFileStore(room.root()).getUsableSpace()
+                                > (long) (ROOM_MIB - 1) << 20;
+                if (early) {
+                    Files.write(filler, new byte[(ROOM_MIB - 60) << 20]);
+                }
+            } finally {
+                pair.b.signal("CONT");
+            }
+            if (early) {
+                stays(
+                        moving,
+                        watch,
+                        Guest.NEVER_STOPPED,
+                        "hf-g-",
+                        "needs 64 MiB, the file system of " + room.root() + " has",
+                        "enlarge it");
+            } else {
+                assertThat(moving.get(60, TimeUnit.SECONDS)).startsWith("moved");
+            }
+            return early;
+        }
+    }
+
+    private Process stopWhenItsMemoryIsMade() throws IOException {
+        String script =
+                "echo; until compgen -G '%s/hf-g-*' >/dev/null; do :; done; kill -STOP %d"
+                        .formatted(room.root(), pair.b.pid());
+        Process stopping = new ProcessBuilder("bash", "-c", script).start();
+        // It looks from here on.
+        assertThat(stopping.getInputStream().read()).isEqualTo('\n');
+        return stopping;
+    }
+
     @Test
     void a_device_that_the_destinations_qemu_does_not_know() throws Exception {
         try (MonitorWatch watch = create("")) {

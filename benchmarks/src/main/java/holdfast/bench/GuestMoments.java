@@ -9,6 +9,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -111,8 +112,21 @@ final class GuestMoments implements AutoCloseable {
         }
     }
 
+    /**
+     * When QEMU says that it happened, on the clock of {@link System#nanoTime()}: whoever hears of
+     * it waits for a core first, as everything does that wakes up in the pause.
+     */
+    static long nanos(QmpEvent event) {
+        Instant now = Instant.now();
+        long nowMicros =
+                TimeUnit.SECONDS.toMicros(now.getEpochSecond())
+                        + TimeUnit.NANOSECONDS.toMicros(now.getNano());
+        return System.nanoTime()
+                - TimeUnit.MICROSECONDS.toNanos(nowMicros - event.timestampMicros());
+    }
+
     private synchronized void heard(Path monitor, QmpEvent event) {
-        long now = System.nanoTime();
+        long now = nanos(event);
         switch (event.name()) {
             case "STOP" -> {
                 stoppedNanos = now;

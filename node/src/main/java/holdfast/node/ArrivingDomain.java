@@ -300,7 +300,7 @@ final class ArrivingDomain implements Arrival {
     }
 
     /** The QEMU that had them open is gone. */
-    private void discardImages() {
+    private void discardImages(Remains remains) {
         try {
             images.ifPresent(ArrivingImages::discard);
         } catch (ReplicationException e) {
@@ -308,12 +308,30 @@ final class ArrivingDomain implements Arrival {
                     "event=images-not-discarded domain={} reason=\"{}\"",
                     domain.name(),
                     e.getMessage());
+            remains.add(Feature.DISK, e.getMessage());
         }
     }
 
     @Override
-    public void discard(String reason, List<FeatureReport> reports) {
-        for (FeatureReport report : reports) {
+    public List<FeatureReport> discard(String reason, List<FeatureReport> reports) {
+        Remains remains = new Remains(plan);
+        try {
+            qemu.ifPresent(QemuArrival::close);
+        } catch (ReplicationException e) {
+            LOG.warn("event=not-discarded domain={} reason=\"{}\"", domain.name(), e.getMessage());
+            for (Throwable failure : e.getSuppressed()) {
+                remains.add(Feature.DEVICES, failure.getMessage());
+            }
+        }
+        if (qemu.isEmpty()) {
+            memory.close();
+        }
+        place.remove((part, what) -> remains.add(feature(part), what));
+        discardImages(remains);
+        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
+        staged.ifPresent(is -> registry.ledger().unstage(entry.session(), is));
+        List<FeatureReport> all = remains.in(reports);
+        for (FeatureReport report : all) {
             if (report.result() == FeatureReport.Result.DOWN_FAILED) {
                 LOG.warn(
                         "event=feature-left domain={} feature={} reason=\"{}\"",
@@ -322,17 +340,14 @@ final class ArrivingDomain implements Arrival {
                         report.detail());
             }
         }
-        try {
-            qemu.ifPresent(QemuArrival::close);
-        } catch (ReplicationException e) {
-            LOG.warn("event=not-discarded domain={} reason=\"{}\"", domain.name(), e.getMessage());
-        }
-        if (qemu.isEmpty()) {
-            memory.close();
-        }
-        place.remove();
-        discardImages();
-        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
-        staged.ifPresent(is -> registry.ledger().unstage(entry.session(), is));
+        return all;
+    }
+
+    private static String feature(DomainPlace.Part part) {
+        return switch (part) {
+            case TAPS -> Feature.NETWORK;
+            case MEMORY -> Feature.MEMORY;
+            case PROCESS -> Feature.DEVICES;
+        };
     }
 }

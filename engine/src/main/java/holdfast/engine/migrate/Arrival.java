@@ -60,6 +60,9 @@ public interface Arrival {
     /**
      * Ends the copy, frees what it took, and writes down durably that it never ran; before the
      * return nothing may be said of it.
+     *
+     * @param reports features that were tried, and what became of them when they were taken down
+     * @return the same with what could not be freed
      */
-    void discard(String reason, List<FeatureReport> reports);
+    List<FeatureReport> discard(String reason, List<FeatureReport> reports);
 }

@@ -7,6 +7,7 @@ import holdfast.wire.ProtocolException;
 
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -129,11 +130,8 @@ public final class DestinationSession {
     private void discard(DestinationEffect.Discard discard) {
         attempt("freeing what arrived", ports.pages()::close);
         // Written down before it is said: once it was said the other copy may run.
-        ports.arrival().discard(discard.reason(), discard.reports());
-        ports.link()
-                .rolledBack(
-                        new Cookies.RolledBack(
-                                Cookies.VERSION, discard.reason(), discard.reports()));
+        List<FeatureReport> reports = ports.arrival().discard(discard.reason(), discard.reports());
+        ports.link().rolledBack(new Cookies.RolledBack(Cookies.VERSION, discard.reason(), reports));
     }
 
     private void finish(DestinationOutcome outcome) {

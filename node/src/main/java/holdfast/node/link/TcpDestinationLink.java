@@ -169,7 +169,11 @@ public final class TcpDestinationLink implements DestinationLink {
             LOG.debug("event=bulk-broken peer={} reason=\"{}\"", peer, e.getMessage());
         } catch (RuntimeException | Error e) {
             if (!stopped) {
-                post.accept(new DestinationEvent.Failed("this node could not take in pages: " + e));
+                post.accept(
+                        new DestinationEvent.Failed(
+                                e instanceof ReplicationException
+                                        ? e.getMessage()
+                                        : "this node could not take in pages: " + e));
             }
         }
     }

@@ -327,7 +327,9 @@ public final class MigrationRehearsal {
         public void settle(Domain domain) {}
 
         @Override
-        public void discard(String reason, List<FeatureReport> reports) {}
+        public List<FeatureReport> discard(String reason, List<FeatureReport> reports) {
+            return reports;
+        }
     }
 
     private final class SourceSide implements SourceObserver {

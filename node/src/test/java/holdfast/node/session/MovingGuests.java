@@ -250,9 +250,10 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         public void settle(Domain domain) {}
 
         @Override
-        public void discard(String reason, List<FeatureReport> reports) {
+        public List<FeatureReport> discard(String reason, List<FeatureReport> reports) {
             destination(Copy.GONE);
             standing = Standing.DISCARDED;
+            return reports;
         }
 
         @Override

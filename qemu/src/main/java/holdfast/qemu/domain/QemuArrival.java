@@ -47,20 +47,14 @@ public final class QemuArrival implements AutoCloseable {
     private static final Set<String> BEFORE_RUNNING = Set.of("paused", "prelaunch", "inmigrate");
 
     private final QemuProcess process;
-    private final MappedMemory memory;
     private final QmpClient qmp;
     private final IncomingLoader loader;
     private final QemuDomain domain;
     private boolean handedOver;
 
     private QemuArrival(
-            QemuProcess process,
-            MappedMemory memory,
-            QmpClient qmp,
-            IncomingLoader loader,
-            QemuDomain domain) {
+            QemuProcess process, QmpClient qmp, IncomingLoader loader, QemuDomain domain) {
         this.process = process;
-        this.memory = memory;
         this.qmp = qmp;
         this.loader = loader;
         this.domain = domain;
@@ -71,7 +65,7 @@ public final class QemuArrival implements AutoCloseable {
      *
      * @param spec the source's, with this host's taps, which must exist
      * @param files its RAM file is {@code memory}'s
-     * @param memory zero-filled when it was made; owned from here on, also after a failure
+     * @param memory zero-filled when it was made; the mapping is owned from here on, not the file
      * @param stateDirectory for device state and sockets, in a memory file system; made if absent
      */
     public static QemuArrival start(
@@ -96,7 +90,7 @@ public final class QemuArrival implements AutoCloseable {
                     QemuDomain.adopt(
                             qmp, process.identity(), stateDirectory, java.util.Optional.of(memory));
             loader = IncomingLoader.open(qmp, stateDirectory.resolve("incoming.sock"));
-            return new QemuArrival(process, memory, qmp, loader, domain);
+            return new QemuArrival(process, qmp, loader, domain);
         } catch (IOException | RuntimeException e) {
             RuntimeException reason =
                     e instanceof RuntimeException known
@@ -267,7 +261,7 @@ public final class QemuArrival implements AutoCloseable {
         return words;
     }
 
-    /** Ends a QEMU that did not become the domain, and gives everything back. */
+    /** Ends a QEMU that did not become the domain. The RAM file is left to who made it. */
     @Override
     public void close() {
         if (handedOver) {
@@ -278,7 +272,6 @@ public final class QemuArrival implements AutoCloseable {
         attempt(reason, () -> process.kill(KILL_LIMIT), true);
         attempt(reason, loader::discard, true);
         attempt(reason, domain::close, true);
-        attempt(reason, memory::deleteFile, true);
         if (reason.getSuppressed().length > 0) {
             throw reason;
         }

@@ -842,9 +842,10 @@ public final class MigrationWorld {
         public void settle(Domain domain) {}
 
         @Override
-        public void discard(String reason, List<FeatureReport> reports) {
+        public List<FeatureReport> discard(String reason, List<FeatureReport> reports) {
             destinationCopy = Copy.GONE;
             record = Record.DISCARDED;
+            return reports;
         }
     }
 

@@ -19,11 +19,11 @@ import java.util.concurrent.TimeUnit;
 /**
  * When guests stood still and went on, by the STOP and RESUME events of the QEMUs that two daemons
  * run: the way in which QEMU's own migrations are measured. It listens at the out-of-band monitors,
- * which the daemons leave alone, and finds a new QEMU within milliseconds of its start.
+ * which the daemons leave alone, and finds a new QEMU long before its guest can run.
  */
 final class GuestMoments implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(5);
-    private static final long LOOK_MILLIS = 5;
+    private static final long LOOK_MILLIS = 30;
     private static final String MONITOR = "qmp-oob.sock";
 
     private final List<Path> runDirectories;

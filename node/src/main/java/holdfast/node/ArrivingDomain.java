@@ -50,7 +50,6 @@ final class ArrivingDomain implements Arrival {
     private final ArrivingFeatures features;
     private Runnable died = () -> {};
     private Optional<SessionLedger.Staged> staged = Optional.empty();
-    private Optional<SessionLedger.Foretold> foretold = Optional.empty();
     private Optional<QemuArrival> qemu = Optional.empty();
 
     ArrivingDomain(
@@ -188,38 +187,7 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public FeatureReport bringUp(Feature feature) {
-        return feature.name().equals(Feature.DEVICES)
-                ? foretelling(feature)
-                : features.bringUp(feature, qemu.orElseThrow());
-    }
-
-    /** QEMU's load takes longer than the disk: the take-over is written down ahead beside it. */
-    private FeatureReport foretelling(Feature feature) {
-        FutureTask<SessionLedger.Foretold> writing =
-                new FutureTask<>(
-                        () -> registry.ledger().foretell(entry.session(), staged.orElseThrow()));
-        Thread writer =
-                Thread.ofPlatform().name("foretell-" + domain.name()).daemon().start(writing);
-        FeatureReport loaded = features.bringUp(feature, qemu.orElseThrow());
-        try {
-            writer.join();
-        } catch (InterruptedException e) {
-            Thread.currentThread().interrupt();
-        }
-        if (writing.state() == Future.State.SUCCESS) {
-            foretold = Optional.of(writing.resultNow());
-            return loaded;
-        }
-        String reason =
-                writing.state() == Future.State.FAILED
-                        ? writing.exceptionNow().getMessage()
-                        : "interrupted";
-        return new FeatureReport(
-                feature.name(),
-                feature.necessity(),
-                FeatureReport.Result.FAILED,
-                "the take-over could not be written down ahead: " + reason,
-                loaded.micros());
+        return features.bringUp(feature, qemu.orElseThrow());
     }
 
     @Override
@@ -232,7 +200,7 @@ final class ArrivingDomain implements Arrival {
         long begun = System.nanoTime();
         try {
             // Whatever dies next, nobody resurrects the other copy.
-            registry.ledger().take(foretold.orElseThrow());
+            registry.ledger().take(staged.orElseThrow());
         } catch (UncheckedIOException e) {
             return new Run.NeverRan(e.getMessage());
         }
@@ -247,29 +215,31 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
             case RUNS -> {
-                force();
+                commit();
                 yield new Run.Ran(qemu.orElseThrow().domain());
             }
             case NEVER_RAN -> new Run.NeverRan(String.join("; ", problems));
             case MAY_HAVE_RUN -> {
-                registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
+                commit();
+                // With the generation that it may have run with: a daemon that is started anew must
+                // not take it for one that never ran.
+                registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation() + 1));
                 yield new Run.MayHaveRun(String.join("; ", problems));
             }
         };
     }
 
-    /**
-     * The guest runs, and nobody was told yet. Until this a host that dies leaves it to a person.
-     */
-    private void force() {
+    /** Nobody was told of it yet. Until this a host that dies leaves it to a person. */
+    private void commit() {
         try {
-            registry.ledger().force();
+            registry.ledger().commit(staged.orElseThrow());
         } catch (UncheckedIOException e) {
             LOG.warn(
-                    "event=take-over-not-forced domain={} reason=\"{}\" next=\"look at that"
-                            + " disk\"",
+                    "event=take-over-not-on-disk domain={} reason=\"{}\" effect=\"if this host dies"
+                            + " node {} has to be told that the domain was here\"",
                     domain.name(),
-                    e.getMessage());
+                    e.getMessage(),
+                    entry.peer());
         }
     }
 
@@ -328,8 +298,8 @@ final class ArrivingDomain implements Arrival {
         }
         place.remove((part, what) -> remains.add(feature(part), what));
         discardImages(remains);
+        staged.ifPresent(registry.ledger()::unstage);
         registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
-        staged.ifPresent(is -> registry.ledger().unstage(entry.session(), is));
         List<FeatureReport> all = remains.in(reports);
         for (FeatureReport report : all) {
             if (report.result() == FeatureReport.Result.DOWN_FAILED) {

@@ -164,7 +164,7 @@ final class Recovery {
     /**
      * A domain that was being moved here. Where it was handed over it is this node's, whether it
      * has run yet or not: its whole state was loaded before. Else it is given back, unless the host
-     * died in the moments in which that was not on its disk yet.
+     * died: the last word of a hand-over may not have been on its disk.
      */
     private void meetArrival(
             DomainStore.Stored<DomainSpec> stored,
@@ -210,10 +210,11 @@ final class Recovery {
     }
 
     private void giveBack(SessionLedger.Entry entry, boolean hostRestarted) {
-        if (hostRestarted && registry.ledger().isForetold(entry)) {
+        if (hostRestarted && registry.ledger().isStaged(entry)) {
             LOG.warn(
-                    "event=arrival-undecided domain={} migration={} reason=\"this host died in the"
-                            + " moments of the hand-over\" next=\"decide on node {}\"",
+                    "event=arrival-undecided domain={} migration={} reason=\"this host died while"
+                            + " it was being moved here\" next=\"if node {} asks whose it is,"
+                            + " decide there\"",
                     entry.domain(),
                     entry.session(),
                     entry.peer());
@@ -267,6 +268,7 @@ final class Recovery {
                 stored.name());
     }
 
+    /** One that may have run here, and is undecided for that, has the generation of one that did. */
     private static boolean belongs(SessionLedger.Entry entry, DomainRuntime runtime) {
         return entry.generation()
                 == (entry.standing() == Standing.TOOK_OVER

@@ -54,6 +54,7 @@ public final class MigrationDestination {
                     new DestinationEvent.Failed(
                             "more events than the session could handle in time"));
     private final CountDownLatch over = new CountDownLatch(1);
+    private final PauseLines lines = new PauseLines();
     private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
@@ -139,6 +140,7 @@ public final class MigrationDestination {
     }
 
     private void broken(TcpDestinationLink link, RuntimeException failure) {
+        lines.write();
         LOG.error(
                 "event=session-broken role=destination domain={} state={} next=\"find the domain's"
                         + " owner with holdfast status on both nodes\"",
@@ -195,32 +197,51 @@ public final class MigrationDestination {
             state = to;
             holdBack(event, to);
             if (from.getClass() != to.getClass()) {
-                LOG.info(
-                        "event=state role=destination domain={} migration={} from={} to={}"
-                                + " cause={}",
-                        opening.domain(),
-                        opening.migration(),
-                        from.getClass().getSimpleName(),
-                        to.getClass().getSimpleName(),
-                        event.getClass().getSimpleName());
-                listener.changed();
+                lines.add(
+                        guest(to),
+                        () -> {
+                            log(from, event, to);
+                            listener.changed();
+                        });
             }
+        }
+
+        private void log(DestinationState from, DestinationEvent event, DestinationState to) {
+            LOG.info(
+                    "event=state role=destination domain={} migration={} from={} to={}"
+                            + " cause={}",
+                    opening.domain(),
+                    opening.migration(),
+                    from.getClass().getSimpleName(),
+                    to.getClass().getSimpleName(),
+                    event.getClass().getSimpleName());
         }
 
         /** From the first device sections on the guest is known to stand still. */
         private void holdBack(DestinationEvent event, DestinationState to) {
-            switch (to) {
-                case DestinationState.Preparing _, DestinationState.Receiving _ -> {
-                    if (event instanceof DestinationEvent.SectionsArrived && compilers.isEmpty()) {
-                        compilers = Optional.of(CompilerThreads.holdBack());
-                    }
-                }
+            boolean begins =
+                    event instanceof DestinationEvent.SectionsArrived
+                            || guest(to) == PauseLines.Guest.PAUSED;
+            if (begins && compilers.isEmpty()) {
+                compilers = Optional.of(CompilerThreads.holdBack());
+            } else if (to instanceof DestinationState.TakingDown
+                    || to instanceof DestinationState.Finished) {
+                compilers.ifPresent(CompilerThreads.Held::close);
+            }
+        }
+
+        private static PauseLines.Guest guest(DestinationState state) {
+            return switch (state) {
                 case DestinationState.BringingUp _,
                         DestinationState.Ready _,
-                        DestinationState.TakingOver _ -> {}
-                case DestinationState.TakingDown _, DestinationState.Finished _ ->
-                        compilers.ifPresent(CompilerThreads.Held::close);
-            }
+                        DestinationState.TakingOver _ ->
+                        PauseLines.Guest.PAUSED;
+                case DestinationState.Preparing _,
+                        DestinationState.Receiving _,
+                        DestinationState.TakingDown _,
+                        DestinationState.Finished _ ->
+                        PauseLines.Guest.ELSE;
+            };
         }
 
         @Override

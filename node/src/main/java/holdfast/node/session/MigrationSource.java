@@ -118,6 +118,7 @@ public final class MigrationSource {
     private final long beginNanos;
     private final Map<SourceObserver.Stage, Long> stages =
             new EnumMap<>(SourceObserver.Stage.class);
+    private final PauseLines lines = new PauseLines();
     private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile SourceState state;
     private volatile Optional<Cookies.Prepared> prepared = Optional.empty();
@@ -289,6 +290,7 @@ public final class MigrationSource {
      * the guest may go on; after it nothing is decided here.
      */
     private void broken(RuntimeException failure) {
+        lines.write();
         LOG.error(
                 "event=session-broken role=source domain={} state={} next=\"find the domain's owner"
                         + " with holdfast status on both nodes\"",
@@ -415,14 +417,14 @@ public final class MigrationSource {
         return owner.join(limit);
     }
 
-    /** Whether the guest stands still for this migration, as far as that is bounded. */
-    private static boolean isPause(SourceState state) {
+    /** Whether it stands still, as far as that is bounded. */
+    private static PauseLines.Guest guest(SourceState state) {
         return switch (state) {
             case SourceState.Suspending _,
                     SourceState.Sending _,
                     SourceState.Finishing _,
                     SourceState.HandedOver _ ->
-                    true;
+                    PauseLines.Guest.PAUSED;
             case SourceState.CopyingDisks _,
                     SourceState.Copying _,
                     SourceState.Waiting _,
@@ -431,7 +433,7 @@ public final class MigrationSource {
                     SourceState.Asking _,
                     SourceState.GivenBack _,
                     SourceState.Finished _ ->
-                    false;
+                    PauseLines.Guest.ELSE;
         };
     }
 
@@ -447,10 +449,13 @@ public final class MigrationSource {
         @Override
         public void transition(SourceState from, SourceEvent event, SourceState to) {
             state = to;
-            if (isPause(to) && !isPause(from)) {
-                compilers = Optional.of(CompilerThreads.holdBack());
-            } else if (!isPause(to)) {
+            if (guest(from) != guest(to)) {
                 compilers.ifPresent(CompilerThreads.Held::close);
+                compilers =
+                        switch (guest(to)) {
+                            case PAUSED -> Optional.of(CompilerThreads.holdBack());
+                            case ELSE -> Optional.empty();
+                        };
             }
             switch (event) {
                 case SourceEvent.PeerPrepared(Cookies.Prepared cookie) ->
@@ -468,14 +473,18 @@ public final class MigrationSource {
                 case SourceEvent _ -> {}
             }
             if (from.getClass() != to.getClass()) {
-                LOG.info(
-                        "event=state role=source domain={} migration={} from={} to={} cause={}",
-                        domain(),
-                        settings.opening().migration(),
-                        from.getClass().getSimpleName(),
-                        to.getClass().getSimpleName(),
-                        event.getClass().getSimpleName());
+                lines.add(guest(to), () -> log(from, event, to));
             }
+        }
+
+        private void log(SourceState from, SourceEvent event, SourceState to) {
+            LOG.info(
+                    "event=state role=source domain={} migration={} from={} to={} cause={}",
+                    domain(),
+                    settings.opening().migration(),
+                    from.getClass().getSimpleName(),
+                    to.getClass().getSimpleName(),
+                    event.getClass().getSimpleName());
         }
 
         /** Not before: whoever watches is woken by it, and takes a core. */
@@ -488,7 +497,10 @@ public final class MigrationSource {
 
         /** Whoever watches looks by itself often enough for a pause that lasts. */
         private static Telling hurry(SourceState state) {
-            return isPause(state) ? Telling.WHEN_ASKED : Telling.AT_ONCE;
+            return switch (guest(state)) {
+                case PAUSED -> Telling.WHEN_ASKED;
+                case ELSE -> Telling.AT_ONCE;
+            };
         }
 
         @Override

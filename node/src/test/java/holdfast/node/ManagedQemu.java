@@ -30,7 +30,10 @@ record ManagedQemu(
     private static final Duration LIMIT = Duration.ofSeconds(20);
     private static final int MEMORY_MIB = 96;
 
-    /** Passes listening sockets on, as descriptors 20 and 21, and stays the parent. */
+    /**
+     * Passes listening sockets on, as descriptors 20 and 21, and a tap as 22, and stays the parent.
+     * TUNSETIFF with IFF_TAP, IFF_NO_PI and IFF_VNET_HDR.
+     */
     private static final String PARENT =
             """
             use Socket; use POSIX ();
@@ -42,11 +45,22 @@ record ManagedQemu(
                 && listen($s, 1) or die "$path: $!";
               POSIX::dup2(fileno($s), $n) or die $!;
             }
+            my $tap = shift @ARGV;
+            if ($tap ne '') {
+              open(my $tun, '+<', '/dev/net/tun') or die $!;
+              ioctl($tun, 0x400454ca, pack('a16 S x22', $tap, 0x5002)) or die "$tap: $!";
+              POSIX::dup2(fileno($tun), 22) or die $!;
+              close($tun);
+              system('ip', 'link', 'set', $tap, 'master', 'br0', 'up') == 0 or die;
+            }
             my $child = fork;
             if ($child == 0) { exec @ARGV or die $!; }
-            POSIX::close(20); POSIX::close(21);
+            POSIX::close($_) for (20, 21, 22);
             waitpid $child, 0;
             """;
+
+    private static final String USER = "{\"type\":\"user\",\"id\":\"hostnet0\"}";
+    private static final String TAP = "{\"type\":\"tap\",\"fd\":\"22\",\"id\":\"hostnet0\"}";
 
     /** What main memory is made of; RAM stands for a file's path. */
     enum Memory {
@@ -68,7 +82,20 @@ record ManagedQemu(
         }
     }
 
-    static ManagedQemu start(TestHosts hosts, Memory memory, String... more) throws Exception {
+    /** In this network namespace, with a network of its own. */
+    static ManagedQemu start(TestHosts hosts, Memory memory) throws Exception {
+        return start(hosts, memory, List.of(), "", "");
+    }
+
+    /**
+     * @param within the command that runs another one in a network namespace with a bridge {@code
+     *     br0}
+     * @param tap that is made there, connected to it, and passed; empty for none
+     * @param kernel more for the guest's command line
+     */
+    static ManagedQemu start(
+            TestHosts hosts, Memory memory, List<String> within, String tap, String kernel)
+            throws Exception {
         Path boot = DiskGuest.bootFiles();
         Path theirs = Files.createDirectories(hosts.directory.resolve("theirs"));
         Path first = theirs.resolve("monitor.sock");
@@ -78,15 +105,16 @@ record ManagedQemu(
         Path image = theirs.resolve("disk.qcow2");
         Path key = Files.write(theirs.resolve("master-key.aes"), new byte[32]);
         LoopDevice.run(List.of("qemu-img", "create", "-q", "-f", "qcow2", image.toString(), "32M"));
-        List<String> command =
-                new ArrayList<>(
-                        List.of(
-                                "perl",
-                                "-e",
-                                PARENT,
-                                first.toString(),
-                                theirs.resolve("agent.sock").toString(),
-                                QemuProcess.BINARY));
+        List<String> command = new ArrayList<>(within);
+        command.addAll(
+                List.of(
+                        "perl",
+                        "-e",
+                        PARENT,
+                        first.toString(),
+                        theirs.resolve("agent.sock").toString(),
+                        tap,
+                        QemuProcess.BINARY));
         command.addAll(
                 words(
                         """
@@ -120,7 +148,7 @@ record ManagedQemu(
                         -blockdev {"driver":"file","filename":"IMAGE","node-name":"libvirt-1-storage","auto-read-only":true,"discard":"unmap"}
                         -blockdev {"node-name":"libvirt-1-format","read-only":false,"driver":"qcow2","file":"libvirt-1-storage","backing":null}
                         -device {"driver":"virtio-blk-pci","bus":"pci.3","addr":"0x0","drive":"libvirt-1-format","id":"virtio-disk0","bootindex":1}
-                        -netdev {"type":"user","id":"hostnet0"}
+                        -netdev NETWORK
                         -device {"driver":"virtio-net-pci","netdev":"hostnet0","id":"net0","mac":"52:54:00:6b:3c:58","bus":"pci.4","addr":"0x0"}
                         -chardev file,id=charserial0,path=SERIAL
                         -device {"driver":"isa-serial","chardev":"charserial0","id":"serial0","index":0}
@@ -143,6 +171,7 @@ record ManagedQemu(
                         """
                                 .formatted(MEMORY_MIB << 10)
                                 .replace("MEMORY", memory.object.formatted(MEMORY_MIB << 20))
+                                .replace("NETWORK", tap.isEmpty() ? USER : TAP)
                                 .replace("KEY", key.toString())
                                 .replace("RAM", hosts.ram.resolve("theirs").toString())
                                 .replace("IMAGE", image.toString())
@@ -157,8 +186,8 @@ record ManagedQemu(
                         "-initrd",
                         boot.resolve("initrd.gz").toString(),
                         "-append",
-                        "console=ttyS0 panic=1 hf.diskwriter=vda,%d,3".formatted(DiskGuest.SLOTS)));
-        command.addAll(List.of(more));
+                        "console=ttyS0 panic=1 hf.diskwriter=vda,%d,3 %s"
+                                .formatted(DiskGuest.SLOTS, kernel)));
         new ProcessBuilder(command).inheritIO().start();
         long until = System.nanoTime() + LIMIT.toNanos();
         while (!Files.exists(second) || !Files.exists(pid) || Files.size(pid) == 0) {

@@ -12,6 +12,7 @@ import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
 import holdfast.node.api.RemusRequest.ArbiterKind;
+import holdfast.node.link.FrameProxy;
 
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -19,6 +20,8 @@ import org.junit.jupiter.api.Timeout;
 
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 
 /** Machines as a management system starts them, attached while it keeps its own monitor. */
 @Tag("qemu")
@@ -79,5 +82,76 @@ class ManagedQemuTest {
             b.destroy("g");
             qemu.guest().requirePattern(qemu.converted(hosts.directory.resolve("checked.raw")));
         }
+    }
+
+    @Test
+    void a_tap_that_was_passed_is_one_of_its_name_on_the_other_host() throws Exception {
+        String guest = "10.80.0.10";
+        try (Cable cable = new Cable();
+                TestHosts hosts = new TestHosts()) {
+            TestDaemon.Site here = cable.site(Cable.End.A, hosts);
+            TestDaemon.Site there = cable.site(Cable.End.B, hosts);
+            for (TestDaemon.Site site : List.of(here, there)) {
+                in(site, "ip", "link", "add", "br0", "type", "bridge");
+                in(site, "ip", "addr", "add", "10.80.0.1/24", "dev", "br0");
+                in(site, "ip", "link", "set", "br0", "up");
+            }
+            try (TestDaemon a = new TestDaemon(hosts, "a", here);
+                    TestDaemon b = new TestDaemon(hosts, "b", there);
+                    ManagedQemu qemu =
+                            ManagedQemu.start(
+                                    hosts,
+                                    ManagedQemu.Memory.MEMFD,
+                                    here.within(),
+                                    "web0",
+                                    "hf.ip=" + guest + "/24 hf.redis=on")) {
+                a.start();
+                b.start();
+                qemu.guest().awaitWrites();
+                assertThat(redis(here, guest)).isEqualTo("+PONG");
+                a.client().attach(new AttachRequest(qemu.monitor().toString(), "g"));
+                try (FrameProxy proxy = new FrameProxy(Cable.End.A.here(), b.address())) {
+                    a.client()
+                            .remus(
+                                    TestHosts.remus(
+                                            "g",
+                                            Cable.End.A.here(),
+                                            proxy.port(),
+                                            ArbiterKind.NONE),
+                                    ProgressListener.none());
+                    await(a.client(), "g", s -> s.protection().epochsCommitted() >= 10);
+                    assertThat(redis(here, guest)).isEqualTo("+PONG");
+                    qemu.process().kill(LIMIT);
+                    await(b.client(), "g", s -> s.role() == Role.SURVIVOR);
+                    assertThat(in(there, "ip", "-o", "link", "show", "dev", "web0"))
+                            .contains("master br0");
+                    assertThat(redis(there, guest)).isEqualTo("+PONG");
+                }
+                Path replica = Path.of(b.client().status("g").disks().getFirst().path());
+                ForeignQemu.awaitWritten(b.client(), replica);
+                b.client().destroy("g");
+                qemu.guest().requirePattern(replica);
+            }
+        }
+    }
+
+    private static String in(TestDaemon.Site site, String... command) throws Exception {
+        List<String> all = new ArrayList<>(site.within());
+        all.addAll(List.of(command));
+        return LoopDevice.run(all).strip();
+    }
+
+    /** What the guest's Redis says to a PING from there, within some time. */
+    private static String redis(TestDaemon.Site site, String guest) throws Exception {
+        return in(
+                site,
+                "timeout",
+                "30",
+                "bash",
+                "-c",
+                "until exec 3<>/dev/tcp/"
+                        + guest
+                        + "/6379; do sleep 0.2; done 2>/dev/null; echo PING >&3; read -r line <&3;"
+                        + " echo ${line%?}");
     }
 }

@@ -16,21 +16,21 @@ import holdfast.node.api.RemusRequest.ArbiterKind;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
 import holdfast.node.api.SaveResult;
+import holdfast.wire.link.Standing;
 import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamVerdict;
 import holdfast.wire.xen.StreamVerifier;
 
-import holdfast.wire.link.Standing;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 import java.nio.channels.FileChannel;
-import java.util.UUID;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
 

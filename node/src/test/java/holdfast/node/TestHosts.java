@@ -102,7 +102,13 @@ final class TestHosts implements AutoCloseable {
     }
 
     static RemusRequest remus(String domain, int port, RemusRequest.ArbiterKind arbiter) {
-        return request(domain, port, arbiter, List.of(), RemusRequest.AfterLoss.STAY_ALONE);
+        return remus(domain, "127.0.0.1", port, arbiter);
+    }
+
+    static RemusRequest remus(
+            String domain, String host, int port, RemusRequest.ArbiterKind arbiter) {
+        return request(
+                domain, host + ":" + port, arbiter, List.of(), RemusRequest.AfterLoss.STAY_ALONE);
     }
 
     /** Renewed by {@code node} or one of {@code others} when it is lost. */
@@ -110,7 +116,7 @@ final class TestHosts implements AutoCloseable {
             String domain, RemusRequest.ArbiterKind arbiter, int port, Integer... others) {
         return request(
                 domain,
-                port,
+                "127.0.0.1:" + port,
                 arbiter,
                 Stream.of(others).map(other -> "127.0.0.1:" + other).toList(),
                 RemusRequest.AfterLoss.PROTECT_AGAIN);
@@ -118,13 +124,13 @@ final class TestHosts implements AutoCloseable {
 
     private static RemusRequest request(
             String domain,
-            int port,
+            String node,
             RemusRequest.ArbiterKind arbiter,
             List<String> others,
             RemusRequest.AfterLoss afterLoss) {
         return new RemusRequest(
                 domain,
-                "127.0.0.1:" + port,
+                node,
                 25,
                 true,
                 false,

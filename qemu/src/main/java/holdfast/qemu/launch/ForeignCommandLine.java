@@ -41,9 +41,10 @@ public record ForeignCommandLine(
     }
 
     /**
-     * Reads the arguments of a process.
+     * Reads the arguments of a process. Taps that were passed to it stand there by their names.
      *
-     * @throws HypervisorException if it is gone or may not be looked at
+     * @throws HypervisorException if it is gone or may not be looked at, or was passed a tap that a
+     *     copy cannot have
      */
     public static ForeignCommandLine of(
             ProcessIdentity process, String ramId, List<String> devices) {
@@ -64,7 +65,8 @@ public record ForeignCommandLine(
             }
             arguments.removeFirst();
             arguments.removeLast();
-            return new ForeignCommandLine(Path.of(binary), directory, ramId, arguments, devices);
+            return new ForeignCommandLine(
+                    Path.of(binary), directory, ramId, PassedTaps.named(entry, arguments), devices);
         } catch (IOException e) {
             throw new HypervisorException(
                     STEP,

@@ -428,12 +428,15 @@ public final class StandbyCommandLine {
                 add("-" + name, kept.text());
             }
             case "tap" -> {
-                for (String key : List.of("fd", "fds", "vhostfd", "vhostfds", "helper", "br")) {
+                for (String key : List.of("fd", "fds", "helper", "br")) {
                     if (options.has(key)) {
                         throw refused(
                                 "-" + name + " " + value,
                                 key + "= cannot be had a second time: use ifname=TAP");
                     }
+                }
+                if (options.has("vhostfd") || options.has("vhostfds")) {
+                    throw refused("-" + name + " " + value, "use vhost=off and no vhostfd=");
                 }
                 if (!options.has("ifname")) {
                     throw refused("-" + name + " " + value, "use ifname=TAP");

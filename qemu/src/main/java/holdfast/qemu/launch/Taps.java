@@ -21,6 +21,8 @@ public final class Taps {
 
     private static final Pattern MASTER = Pattern.compile("\\bmaster (\\S+)");
 
+    private static final Pattern VIRTIO_HEADERS = Pattern.compile("\\bvnet_hdr on\\b");
+
     private static final Path INTERFACES = Path.of("/proc/thread-self/net/dev");
 
     private Taps() {}
@@ -76,6 +78,13 @@ public final class Taps {
         String text = ip("look at tap " + tap, "-o", "link", "show", "dev", tap);
         Matcher master = MASTER.matcher(text);
         return master.find() ? Optional.of(master.group(1)) : Optional.empty();
+    }
+
+    /** Whether frames have a virtio header before them where they pass between tap and QEMU. */
+    static boolean carriesVirtioHeaders(String tap) {
+        DomainSpec.requireInterface("tap", tap);
+        String text = ip("look at tap " + tap, "-d", "link", "show", "dev", tap);
+        return VIRTIO_HEADERS.matcher(text).find();
     }
 
     /** Whether an interface of this name is in this network namespace. */

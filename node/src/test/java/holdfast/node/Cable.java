@@ -39,6 +39,7 @@ final class Cable implements AutoCloseable {
     private static final int CONNECT_MILLIS = 500;
 
     private final List<String> namespaces = new ArrayList<>();
+    private final List<String> ports = new ArrayList<>();
 
     Cable() throws IOException {
         try {
@@ -57,6 +58,7 @@ final class Cable implements AutoCloseable {
                         "eth0",
                         "netns",
                         namespace(end));
+                ports.add(port(end));
                 run("ip", "addr", "add", end.here() + "/30", "dev", port(end));
                 run("ip", "link", "set", port(end), "up");
                 String in = namespace(end);
@@ -121,9 +123,16 @@ final class Cable implements AutoCloseable {
                 .isZero();
     }
 
-    /** The cables go with their namespaces. */
+    /**
+     * A namespace outlives its name as long as a connection in it waits for a peer that died: with
+     * its cable the addresses are free for the next one.
+     */
     @Override
     public void close() throws IOException {
+        for (String port : ports) {
+            run("ip", "link", "del", port);
+        }
+        ports.clear();
         for (String namespace : namespaces) {
             run("ip", "netns", "del", namespace);
         }

@@ -156,11 +156,8 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
          * Of a block device nobody can see here whether the one of the same path is the source's
          * own, as it is on a SAN. A copy into that would destroy the disk of a running guest.
          */
-        void requirePlaced(
-                DomainSpec.Disk image, BeginCookie.Disk disk, Optional<Path> directory) {
-            if (disk.probe().isEmpty()
-                    && directory.isEmpty()
-                    && image.namedReplica().isEmpty()) {
+        void requirePlaced(DomainSpec.Disk image, BeginCookie.Disk disk, Optional<Path> directory) {
+            if (disk.probe().isEmpty() && directory.isEmpty() && image.namedReplica().isEmpty()) {
                 throw ApiException.badRequest(
                         "disk "
                                 + image.path()

@@ -129,8 +129,7 @@ class AttachedDiskTest {
                                 trimmed.toString(),
                                 own.toString()));
                 byte[] replica =
-                        Files.readAllBytes(
-                                hosts.directory.resolve("b-replicas/theirs/disk1.raw"));
+                        Files.readAllBytes(hosts.directory.resolve("b-replicas/theirs/disk1.raw"));
                 byte[] expected = new byte[4 << 20];
                 Arrays.fill(expected, 512 << 10, expected.length, (byte) 0x5a);
                 Arrays.fill(expected, 3 << 20, (3 << 20) + (64 << 10), (byte) 0);

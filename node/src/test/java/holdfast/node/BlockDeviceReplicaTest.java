@@ -109,8 +109,7 @@ class BlockDeviceReplicaTest {
     @Test
     void a_device_of_the_same_path_is_no_replica_unless_somebody_says_so() throws Exception {
         try (TestHosts hosts = new TestHosts();
-                LoopDevice device =
-                        LoopDevice.of(hosts.directory.resolve("device"), DISK_BYTES)) {
+                LoopDevice device = LoopDevice.of(hosts.directory.resolve("device"), DISK_BYTES)) {
             Node a = hosts.startWithoutReplicaDirectory("a");
             Node b = hosts.startWithoutReplicaDirectory("b");
             DiskGuest plain = DiskGuest.in(hosts, "g");

@@ -102,13 +102,25 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
         ReplicaPlaces.makeDirectory(spec, directory);
         return Optional.of(
                 ArrivingImages.open(
-                        journals,
-                        copies.stream()
-                                .map(
-                                        copy ->
-                                                new ReplicaImages.Image(
-                                                        Path.of(copy.path()), copy.bytes()))
-                                .toList()));
+                        journals, copies.stream().map(ArrivingStorage::image).toList()));
+    }
+
+    private static ReplicaImages.Image image(AcceptCookie.Copy copy) {
+        return new ReplicaImages.Image(Path.of(copy.path()), copy.bytes());
+    }
+
+    /**
+     * Looks whether {@link #open} would find what it needs; nothing is made.
+     *
+     * @throws holdfast.engine.ReplicationException if it would not
+     */
+    void look(Optional<Path> directory) {
+        ArrivingImages.look(
+                copies.stream()
+                        .map(ArrivingStorage::image)
+                        // Below the node's own directory what is missing is made.
+                        .filter(image -> directory.isEmpty() || Files.exists(image.path()))
+                        .toList());
     }
 
     /**

@@ -64,7 +64,8 @@ class ArrivingStorageTest {
                 List.of(),
                 probes,
                 wish == null ? null : new BeginCookie.Storage(wish, List.of(disks)),
-                null);
+                null,
+                BeginCookie.Intent.MOVE);
     }
 
     private static BeginCookie.Disk named(String name, String probe) {

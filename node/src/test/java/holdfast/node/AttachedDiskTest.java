@@ -273,6 +273,35 @@ class AttachedDiskTest {
         }
     }
 
+    @Test
+    void a_protected_one_moves_with_its_disk_and_is_protected_again() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                ForeignQemu qemu =
+                        ForeignQemu.withDiskGuest(
+                                hosts, "qcow2", "-drive file=IMAGE,if=virtio,format=qcow2")) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Node c = hosts.start("c");
+            qemu.guest().awaitWrites();
+            a.attach(new AttachRequest(qemu.monitor().toString(), "g"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()),
+                    ProgressListener.none());
+            MigrateResult moved =
+                    a.migrate(
+                            MigrateRequest.of("g", "127.0.0.1:" + c.port())
+                                    .withStorage(MigrateRequest.Storage.COPY),
+                            ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            await(c, "g", s -> s.protection() != null && s.protection().epochsCommitted() >= 5);
+            Path image = Path.of(c.status("g").disks().getFirst().path());
+            ForeignQemu.awaitWritten(c, image);
+            c.unprotect("g");
+            c.destroy("g");
+            qemu.guest().requirePattern(image);
+        }
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',

@@ -52,11 +52,14 @@ final class MigrationHost {
     private final Registry registry;
     private final PrimaryHost primaries;
     private final Reprotector reprotector;
+    private final LostPeer lostPeer;
 
-    MigrationHost(Registry registry, PrimaryHost primaries, Reprotector reprotector) {
+    MigrationHost(
+            Registry registry, PrimaryHost primaries, Reprotector reprotector, LostPeer lostPeer) {
         this.registry = registry;
         this.primaries = primaries;
         this.reprotector = reprotector;
+        this.lostPeer = lostPeer;
     }
 
     /** Moves the domain; returns when that is over. The caller holds its operation. */
@@ -370,6 +373,7 @@ final class MigrationHost {
         private final SessionLedger.Entry entry;
         private final DomainStatus.Role before;
         private volatile Optional<MigrationSource> source = Optional.empty();
+        private volatile boolean operatorWentOn;
 
         Outgoing(HostedDomain domain, SessionLedger.Entry entry, DomainStatus.Role before) {
             this.domain = domain;
@@ -405,6 +409,7 @@ final class MigrationHost {
 
         @Override
         public void goOn(String reason) {
+            operatorWentOn = true;
             source.orElseThrow().post(new SourceEvent.OperatorGoesOn(reason));
         }
 
@@ -471,14 +476,27 @@ final class MigrationHost {
                                     + moved.generation()
                                     + left());
                 }
-                case SourceOutcome.RolledBack back ->
-                        stays("not moved, it runs here: " + back.reason());
+                case SourceOutcome.RolledBack back -> {
+                    if (operatorWentOn) {
+                        toldLater();
+                    }
+                    stays("not moved, it runs here: " + back.reason());
+                }
                 case SourceOutcome.DomainEnded ended -> {
                     reprotector.gone(domain);
                     note(Standing.UNKNOWN, entry.generation());
                     registry.ended(domain, ended.reason());
                 }
             }
+        }
+
+        /**
+         * The destination has not said that its copy is dead, a person has: it hears of it when it
+         * is back, and the copy here is of no older generation than the one there.
+         */
+        private void toldLater() {
+            domain.replace(v -> v.withGeneration(entry.generation() + 1));
+            lostPeer.dismissLate(NodeAddress.parse(entry.peer()), entry.session());
         }
 
         /** What becomes of images whose content is elsewhere now. */

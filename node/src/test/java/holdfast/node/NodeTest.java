@@ -332,6 +332,20 @@ class NodeTest {
     }
 
     @Test
+    void a_pause_is_the_primarys_and_its_survivor_runs() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            assertThat(a.pause("g").state()).isEqualTo(State.PAUSED);
+            long paused = a.status("g").protection().epochsCommitted();
+            await(a, "g", s -> s.protection().epochsCommitted() > paused + 1);
+            assertThat(b.failover("g").state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
     void the_tee_of_a_plain_session_is_a_stream_of_the_published_format() throws Exception {
         try (TestHosts hosts = new TestHosts()) {
             Node a = hosts.start("a");

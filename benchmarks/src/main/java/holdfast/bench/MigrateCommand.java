@@ -40,7 +40,8 @@ final class MigrateCommand implements Callable<Integer> {
             paramLabel = "NAME-MIB",
             defaultValue = "idle-256,redis-256,writer-256,idle-1024,redis-1024,writer-1024",
             description =
-                    "idle, redis or writer, with the guest's memory in MiB (default:"
+                    "idle, redis, writer or copied (with a disk that is copied), with the"
+                            + " guest's memory in MiB (default:"
                             + " ${DEFAULT-VALUE}).")
     private List<String> workloads = List.of();
 

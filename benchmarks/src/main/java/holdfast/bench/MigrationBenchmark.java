@@ -18,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -35,7 +36,9 @@ final class MigrationBenchmark {
         /** One client, sixteen requests on their way. */
         REDIS,
         /** A writer in the guest that dirties faster than pages travel. */
-        WRITER
+        WRITER,
+        /** Idle, with a disk of {@value CopiedImage#MEBIBYTES} MiB, half full, that is copied. */
+        COPIED
     }
 
     /** A workload. */
@@ -50,7 +53,7 @@ final class MigrationBenchmark {
                 throw new BenchException(
                         "workload \""
                                 + text
-                                + "\": allowed are idle-256, redis-256, writer-256 ...",
+                                + "\": allowed are idle-256, redis-256, writer-256, copied-256 ...",
                         e);
             }
         }
@@ -60,7 +63,7 @@ final class MigrationBenchmark {
                     + Lab.GUEST_ADDRESS
                     + "/24"
                     + switch (load) {
-                        case IDLE -> "";
+                        case IDLE, COPIED -> "";
                         case REDIS -> " hf.redis=on";
                         // A third of memory, over and over.
                         case WRITER -> " hf.writer=" + memoryMib * 256 / 3 + ",1";
@@ -111,6 +114,12 @@ final class MigrationBenchmark {
     /** Both give a guest that writes too fast so long before it is suspended for what is left. */
     static final int CONVERGE_SECONDS = 3;
 
+    private static MigrateRequest request(Lab.Host to, Guest guest) {
+        return guest.load() == Load.COPIED
+                ? request(to).withStorage(MigrateRequest.Storage.COPY)
+                : request(to);
+    }
+
     private static MigrateRequest request(Lab.Host to) {
         return MigrateRequest.of("bench", to.address())
                 .withRounds(MigrateRequest.DOWNTIME_MILLIS_DEFAULT, 1_000)
@@ -124,35 +133,40 @@ final class MigrationBenchmark {
     private static MigrationResult.Figures ours(
             Demo demo, Guest guest, int migrations, PrintStream progress) throws IOException {
         Path serial = demo.directory().resolve("guest.serial");
+        Path disk = demo.directory().resolve("bench.raw");
+        if (guest.load() == Load.COPIED) {
+            CopiedImage.halfFull(disk);
+        }
         demo.node(Lab.Host.A)
                 .create(
                         new DomainSource(
                                 demo.directory().resolve("bench.yaml").toString(),
-                                description(guest, serial)));
+                                description(guest, serial, disk)));
         awaitReady(serial);
         Samples totals = new Samples();
         Samples downtimes = new Samples();
         Samples ownWords = new Samples();
         Samples bytes = new Samples();
         try (Loading _ = Loading.begin(demo, guest);
-                GuestMoments moments =
-                        GuestMoments.of(
-                                List.of(
-                                        demo.runDirectory(Lab.Host.A),
-                                        demo.runDirectory(Lab.Host.B)))) {
+                Watch watch = Watch.begin(demo, guest)) {
             Lab.Host from = Lab.Host.A;
             Lab.Host to = Lab.Host.B;
             for (int i = 0; i < migrations; i++) {
                 pause(500);
                 ApiClient node = demo.node(from);
+                long linkBytes = demo.lab().sentBytes(from);
                 long begun = System.nanoTime();
-                MigrateResult result = node.migrate(request(to), _ -> {});
+                MigrateResult result = node.migrate(request(to, guest), _ -> {});
                 if (!result.moved()) {
                     throw new BenchException("not moved: " + result.reason());
                 }
-                GuestMoments.Pause pause = moments.awaitMoved(begun);
-                double total = (pause.resumedNanos() - begun) / 1e6;
-                double downtime = pause.nanos() / 1e6;
+                Moved moved = watch.moved(result, begun);
+                double total = moved.totalMillis();
+                double downtime = moved.downtimeMillis();
+                long sent =
+                        guest.load() == Load.COPIED
+                                ? demo.lab().sentBytes(from) - linkBytes
+                                : result.migration().sentBytes();
                 progress.printf(
                         Locale.ROOT,
                         "%s: ours %d of %d: %.0f ms, downtime %.1f ms (its own word %.1f ms %s),"
@@ -164,12 +178,12 @@ final class MigrationBenchmark {
                         downtime,
                         result.downtimeMillis(),
                         result.migration().stagesMicros(),
-                        result.migration().sentBytes() / 1048576.0,
+                        sent / 1048576.0,
                         result.migration().round() + 1);
                 totals.add(total);
                 downtimes.add(downtime);
                 ownWords.add(result.downtimeMillis());
-                bytes.add(result.migration().sentBytes());
+                bytes.add(sent);
                 Lab.Host was = from;
                 from = to;
                 to = was;
@@ -189,13 +203,47 @@ final class MigrationBenchmark {
                 (long) bytes.median());
     }
 
+    /** In milliseconds. */
+    private record Moved(double totalMillis, double downtimeMillis) {}
+
+    /**
+     * Who says when the guest stood still.
+     *
+     * @param moments empty where disks are copied: the daemons need the monitors that it listens at
+     */
+    private record Watch(Optional<GuestMoments> moments) implements AutoCloseable {
+        static Watch begin(Demo demo, Guest guest) throws IOException {
+            return new Watch(
+                    guest.load() == Load.COPIED
+                            ? Optional.empty()
+                            : Optional.of(
+                                    GuestMoments.of(
+                                            List.of(
+                                                    demo.runDirectory(Lab.Host.A),
+                                                    demo.runDirectory(Lab.Host.B)))));
+        }
+
+        Moved moved(MigrateResult result, long begunNanos) {
+            if (moments.isEmpty()) {
+                return new Moved(result.totalMillis(), result.downtimeMillis());
+            }
+            GuestMoments.Pause pause = moments.get().awaitMoved(begunNanos);
+            return new Moved((pause.resumedNanos() - begunNanos) / 1e6, pause.nanos() / 1e6);
+        }
+
+        @Override
+        public void close() {
+            moments.ifPresent(GuestMoments::close);
+        }
+    }
+
     static MigrationResult.Spread spread(Samples samples) {
         return new MigrationResult.Spread(
                 Math.round(samples.median() * 100) / 100.0,
                 Math.round(samples.quantile(1) * 100) / 100.0);
     }
 
-    private static String description(Guest guest, Path serial) throws IOException {
+    private static String description(Guest guest, Path serial, Path disk) throws IOException {
         return """
         name: bench
         memory: %dM
@@ -208,6 +256,7 @@ final class MigrationBenchmark {
         nics:
           - tap: tap0
             bridge: %s
+        %s
         """
                 .formatted(
                         guest.memoryMib(),
@@ -215,7 +264,10 @@ final class MigrationBenchmark {
                         BenchGuest.imageDirectory().resolve("vmlinuz"),
                         BenchGuest.imageDirectory().resolve("initrd.gz"),
                         guest.kernelArguments(),
-                        Lab.BRIDGE);
+                        Lab.BRIDGE,
+                        guest.load() == Load.COPIED
+                                ? "disks: [{path: " + disk + ", format: raw}]"
+                                : "");
     }
 
     /** Waits for the guest's own word. */
@@ -239,12 +291,12 @@ final class MigrationBenchmark {
     }
 
     /** The client, where the workload has one. */
-    record Loading(java.util.Optional<Worker> client) implements AutoCloseable {
+    record Loading(Optional<Worker> client) implements AutoCloseable {
         static Loading begin(Demo demo, Guest guest) {
             return new Loading(
                     guest.load() == Load.REDIS
-                            ? java.util.Optional.of(demo.connectClient())
-                            : java.util.Optional.empty());
+                            ? Optional.of(demo.connectClient())
+                            : Optional.empty());
         }
 
         @Override

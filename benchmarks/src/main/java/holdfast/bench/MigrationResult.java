@@ -7,13 +7,13 @@ record MigrationResult(String job, RemusResult.Machine machine, List<Workload> w
     /**
      * One guest, moved by us and by QEMU.
      *
-     * @param name {@code idle}, {@code redis} or {@code writer}
+     * @param name {@code idle}, {@code redis}, {@code writer} or {@code copied}
      * @param totalVsQemu our time over QEMU's, medians; both from the order, the start of the
      *     destination's QEMU included, until the guest runs there
      * @param totalVsQemuAlone our same time over what QEMU counts itself: from {@code migrate} to
      *     {@code completed}, for a destination that was started before
      * @param downtimeVsQemu our time over QEMU's, medians
-     * @param bytesVsQemu on the link
+     * @param bytesVsQemu on the link, copied disks included
      */
     record Workload(
             String name,

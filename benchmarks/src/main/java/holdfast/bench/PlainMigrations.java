@@ -47,6 +47,9 @@ final class PlainMigrations {
             demo.lab().ip(host, "link", "set", "tap0", "master", Lab.BRIDGE, "up");
         }
         Path serial = demo.directory().resolve("plain.serial");
+        if (guest.load() == MigrationBenchmark.Load.COPIED) {
+            CopiedImage.halfFull(disk(demo, 0));
+        }
         Running source = start(demo, guest, serial, Lab.Host.A, 0, Optional.empty());
         MigrationBenchmark.awaitReady(serial);
         Samples totals = new Samples();
@@ -58,6 +61,10 @@ final class PlainMigrations {
             for (int i = 0; i < migrations; i++) {
                 MigrationBenchmark.pause(500);
                 Lab.Host to = source.host() == Lab.Host.A ? Lab.Host.B : Lab.Host.A;
+                if (guest.load() == MigrationBenchmark.Load.COPIED) {
+                    CopiedImage.empty(disk(demo, i + 1));
+                }
+                long linkBytes = demo.lab().sentBytes(source.host());
                 long begun = System.nanoTime();
                 Running destination =
                         start(
@@ -67,15 +74,24 @@ final class PlainMigrations {
                                 to,
                                 i + 1,
                                 Optional.of("tcp:" + to.address() + ":" + PORT));
-                long stopped = migrate(source.qmp(), destination.qmp(), to, begun);
+                Optional<MirroredStorage> storage =
+                        guest.load() == MigrationBenchmark.Load.COPIED
+                                ? Optional.of(
+                                        MirroredStorage.copy(source.qmp(), destination.qmp(), to))
+                                : Optional.empty();
+                long stopped = migrate(source.qmp(), destination.qmp(), storage, to, begun);
                 JsonNode info = source.qmp().execute("query-migrate");
+                double sent =
+                        storage.isPresent()
+                                ? demo.lab().sentBytes(source.host()) - linkBytes
+                                : info.path("ram").path("transferred").asDouble();
                 double total = (stopped >> 32) / 1e3;
                 double downtime = (stopped & 0xffffffffL) / 1e3;
                 totals.add(total);
                 downtimes.add(downtime);
                 ownWords.add(info.path("downtime").asDouble());
                 alone.add(info.path("total-time").asDouble());
-                bytes.add(info.path("ram").path("transferred").asDouble());
+                bytes.add(sent);
                 progress.printf(
                         Locale.ROOT,
                         "%s: QEMU %d of %d: %.0f ms (alone %.0f ms), downtime %.1f ms (its own word"
@@ -87,9 +103,10 @@ final class PlainMigrations {
                         info.path("total-time").asDouble(),
                         downtime,
                         info.path("downtime").asLong(),
-                        info.path("ram").path("transferred").asDouble() / 1048576.0);
+                        sent / 1048576.0);
                 source.qmp().execute("quit");
                 source.qmp().close();
+                Files.deleteIfExists(disk(demo, i));
                 source = destination;
             }
             source.qmp().execute("quit");
@@ -104,9 +121,17 @@ final class PlainMigrations {
                 (long) bytes.median());
     }
 
+    private static Path disk(Demo demo, int number) {
+        return demo.directory().resolve("plain" + number + ".raw");
+    }
+
     /** Total and downtime in microseconds, packed as high and low halves. */
     private static long migrate(
-            QmpClient source, QmpClient destination, Lab.Host to, long begunNanos) {
+            QmpClient source,
+            QmpClient destination,
+            Optional<MirroredStorage> storage,
+            Lab.Host to,
+            long begunNanos) {
         long[] stopNanos = new long[1];
         long[] resumeNanos = new long[1];
         CountDownLatch resumed = new CountDownLatch(1);
@@ -114,14 +139,14 @@ final class PlainMigrations {
                         source.subscribe(
                                 event -> {
                                     if (event.name().equals("STOP")) {
-                                        stopNanos[0] = System.nanoTime();
+                                        stopNanos[0] = GuestMoments.nanos(event);
                                     }
                                 });
                 var _ =
                         destination.subscribe(
                                 event -> {
                                     if (event.name().equals("RESUME")) {
-                                        resumeNanos[0] = System.nanoTime();
+                                        resumeNanos[0] = GuestMoments.nanos(event);
                                         resumed.countDown();
                                     }
                                 })) {
@@ -129,6 +154,7 @@ final class PlainMigrations {
                     "migrate-set-parameters",
                     Map.of("max-bandwidth", 100_000_000_000L, "downtime-limit", DOWNTIME_MILLIS));
             source.execute("migrate", Map.of("uri", "tcp:" + to.address() + ":" + PORT));
+            storage.ifPresent(MirroredStorage::switchOver);
             if (!resumed.await(MigrationBenchmark.CONVERGE_SECONDS, TimeUnit.SECONDS)) {
                 // A writer that never converges: a limit that all of memory fits makes it stop.
                 source.execute("migrate-set-parameters", Map.of("downtime-limit", 100_000));
@@ -170,6 +196,10 @@ final class PlainMigrations {
         DomainSpec spec =
                 DomainSpec.of("plain", guest.memoryMib())
                         .withAccelerator(Accelerator.TCG)
+                        .withDisks(
+                                guest.load() == MigrationBenchmark.Load.COPIED
+                                        ? List.of(CopiedImage.disk(disk(demo, number)))
+                                        : List.of())
                         .withSerial(incoming.isPresent() ? directory.resolve("serial") : serial)
                         .withBoot(
                                 new DomainSpec.Kernel(
@@ -185,7 +215,14 @@ final class PlainMigrations {
                                                 Optional.of(Lab.BRIDGE))));
         List<String> command = new ArrayList<>(List.of("qemu-system-x86_64"));
         command.addAll(
-                QemuCommandLine.of(spec, files, Accelerator.TCG, QemuCommandLine.Start.RUNNING));
+                QemuCommandLine.of(
+                        spec,
+                        files,
+                        Accelerator.TCG,
+                        // An image that is exported cannot be the guest's before that has ended.
+                        incoming.isPresent() && guest.load() == MigrationBenchmark.Load.COPIED
+                                ? QemuCommandLine.Start.PAUSED
+                                : QemuCommandLine.Start.RUNNING));
         incoming.ifPresent(uri -> command.addAll(List.of("-incoming", uri)));
         demo.lab()
                 .whileOpen(

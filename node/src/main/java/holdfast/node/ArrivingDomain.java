@@ -21,6 +21,7 @@ import holdfast.wire.link.Standing;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -48,7 +49,7 @@ final class ArrivingDomain implements Arrival {
     private final BeginCookie begin;
     private final ArrivingFeatures features;
     private Runnable died = () -> {};
-    private Optional<SessionLedger.Staged> taken = Optional.empty();
+    private Optional<SessionLedger.Staged> staged = Optional.empty();
     private Optional<QemuArrival> qemu = Optional.empty();
 
     ArrivingDomain(
@@ -99,7 +100,7 @@ final class ArrivingDomain implements Arrival {
             remember(started);
         } finally {
             // Whatever failed, what was staged meanwhile must be known to be taken back.
-            taken = ended(reserving, reservation);
+            staged = ended(reserving, reservation);
         }
         requireReserved(reservation);
         return new Cookies.Prepared(
@@ -109,10 +110,7 @@ final class ArrivingDomain implements Arrival {
                 features.prepare(plan));
     }
 
-    /**
-     * What takes a while and needs no QEMU, beside its start. Of what is written in the pause only
-     * the name is left.
-     */
+    /** What takes a while and needs no QEMU, beside its start. */
     private SessionLedger.Staged reserve() {
         memory.reserve();
         return registry.ledger().stage(entry.with(Standing.TOOK_OVER, entry.generation() + 1));
@@ -179,12 +177,12 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public void offerBase(MemorySegment base) {
-        qemu.orElseThrow().offerBase(base);
+        features.offerBase(base, qemu.orElseThrow());
     }
 
     @Override
-    public void arrived(MemorySegment base, MemorySegment sections) {
-        features.arrived(base, sections);
+    public void offerSections(MemorySegment base, MemorySegment part) {
+        features.offerSections(base, part, qemu.orElseThrow());
     }
 
     @Override
@@ -200,8 +198,12 @@ final class ArrivingDomain implements Arrival {
     @Override
     public Run run(long generation) {
         long begun = System.nanoTime();
-        // Whatever dies next, nobody resurrects the other copy.
-        registry.ledger().commit(taken.orElseThrow());
+        try {
+            // Whatever dies next, nobody resurrects the other copy.
+            registry.ledger().take(staged.orElseThrow());
+        } catch (UncheckedIOException e) {
+            return new Run.NeverRan(e.getMessage());
+        }
         long written = System.nanoTime();
         List<String> problems = new ArrayList<>();
         QemuArrival.Run ran = qemu.orElseThrow().run(problems);
@@ -212,13 +214,33 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(written - begun),
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
-            case RUNS -> new Run.Ran(qemu.orElseThrow().domain());
+            case RUNS -> {
+                commit();
+                yield new Run.Ran(qemu.orElseThrow().domain());
+            }
             case NEVER_RAN -> new Run.NeverRan(String.join("; ", problems));
             case MAY_HAVE_RUN -> {
-                registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
+                commit();
+                // With the generation that it may have run with: a daemon that is started anew must
+                // not take it for one that never ran.
+                registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation() + 1));
                 yield new Run.MayHaveRun(String.join("; ", problems));
             }
         };
+    }
+
+    /** Nobody was told of it yet. Until this a host that dies leaves it to a person. */
+    private void commit() {
+        try {
+            registry.ledger().commit(staged.orElseThrow());
+        } catch (UncheckedIOException e) {
+            LOG.warn(
+                    "event=take-over-not-on-disk domain={} reason=\"{}\" effect=\"if this host dies"
+                            + " node {} has to be told that the domain was here\"",
+                    domain.name(),
+                    e.getMessage(),
+                    entry.peer());
+        }
     }
 
     @Override
@@ -248,7 +270,7 @@ final class ArrivingDomain implements Arrival {
     }
 
     /** The QEMU that had them open is gone. */
-    private void discardImages() {
+    private void discardImages(Remains remains) {
         try {
             images.ifPresent(ArrivingImages::discard);
         } catch (ReplicationException e) {
@@ -256,12 +278,30 @@ final class ArrivingDomain implements Arrival {
                     "event=images-not-discarded domain={} reason=\"{}\"",
                     domain.name(),
                     e.getMessage());
+            remains.add(Feature.DISK, e.getMessage());
         }
     }
 
     @Override
-    public void discard(String reason, List<FeatureReport> reports) {
-        for (FeatureReport report : reports) {
+    public List<FeatureReport> discard(String reason, List<FeatureReport> reports) {
+        Remains remains = new Remains(plan);
+        try {
+            qemu.ifPresent(QemuArrival::close);
+        } catch (ReplicationException e) {
+            LOG.warn("event=not-discarded domain={} reason=\"{}\"", domain.name(), e.getMessage());
+            for (Throwable failure : e.getSuppressed()) {
+                remains.add(Feature.DEVICES, failure.getMessage());
+            }
+        }
+        if (qemu.isEmpty()) {
+            memory.close();
+        }
+        place.remove((part, what) -> remains.add(feature(part), what));
+        discardImages(remains);
+        staged.ifPresent(registry.ledger()::unstage);
+        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
+        List<FeatureReport> all = remains.in(reports);
+        for (FeatureReport report : all) {
             if (report.result() == FeatureReport.Result.DOWN_FAILED) {
                 LOG.warn(
                         "event=feature-left domain={} feature={} reason=\"{}\"",
@@ -270,17 +310,14 @@ final class ArrivingDomain implements Arrival {
                         report.detail());
             }
         }
-        try {
-            qemu.ifPresent(QemuArrival::close);
-        } catch (ReplicationException e) {
-            LOG.warn("event=not-discarded domain={} reason=\"{}\"", domain.name(), e.getMessage());
-        }
-        if (qemu.isEmpty()) {
-            memory.close();
-        }
-        taken.ifPresent(registry.ledger()::unstage);
-        place.remove();
-        discardImages();
-        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
+        return all;
+    }
+
+    private static String feature(DomainPlace.Part part) {
+        return switch (part) {
+            case TAPS -> Feature.NETWORK;
+            case MEMORY -> Feature.MEMORY;
+            case PROCESS -> Feature.DEVICES;
+        };
     }
 }

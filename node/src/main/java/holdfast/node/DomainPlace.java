@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
+import java.util.function.BiConsumer;
 import java.util.stream.Stream;
 
 /**
@@ -94,12 +95,29 @@ record DomainPlace(QemuFiles files, Path deviceState) {
                 DomainRuntime.Origin.STARTED);
     }
 
+    /** What a part of a place is for. */
+    enum Part {
+        TAPS,
+        MEMORY,
+        /** Directories of sockets and device state. */
+        PROCESS
+    }
+
     /** Removes everything. The process must be gone. Each step is tried; what fails is logged. */
     void remove() {
-        attempt("taps", this::removeTaps);
-        attempt(files.ram().toString(), () -> Files.deleteIfExists(files.ram()));
-        attempt(deviceState.toString(), () -> deleteTree(deviceState));
-        attempt(files.directory().toString(), () -> deleteTree(files.directory()));
+        remove((_, _) -> {});
+    }
+
+    /** As {@link #remove()}; {@code left} hears what is still there, and why. */
+    void remove(BiConsumer<Part, String> left) {
+        attempt(Part.TAPS, "taps", this::removeTaps, left);
+        attempt(Part.MEMORY, files.ram().toString(), () -> Files.deleteIfExists(files.ram()), left);
+        attempt(Part.PROCESS, deviceState.toString(), () -> deleteTree(deviceState), left);
+        attempt(
+                Part.PROCESS,
+                files.directory().toString(),
+                () -> deleteTree(files.directory()),
+                left);
     }
 
     private void removeTaps() throws IOException {
@@ -113,11 +131,12 @@ record DomainPlace(QemuFiles files, Path deviceState) {
         void run() throws IOException;
     }
 
-    private static void attempt(String what, Step step) {
+    private static void attempt(Part part, String what, Step step, BiConsumer<Part, String> left) {
         try {
             step.run();
         } catch (IOException | HypervisorException e) {
             LOG.warn("event=left-behind what={} reason=\"{}\"", what, e.getMessage());
+            left.accept(part, what + " is left: " + e.getMessage());
         }
     }
 

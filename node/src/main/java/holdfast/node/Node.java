@@ -163,7 +163,8 @@ public final class Node implements NodeApi, AutoCloseable {
                         settings.ramDirectory(),
                         settings.replicaDirectory(),
                         new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
-                        new SessionLedger(state.resolve("sessions")),
+                        new SessionLedger(
+                                state.resolve("sessions"), settings.state().run().resolve("taken")),
                         mirroring);
         reprotector = new Reprotector(registry, settings.looks());
         secondaries = new SecondaryHost(registry, reprotector);

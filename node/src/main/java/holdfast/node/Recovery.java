@@ -101,7 +101,7 @@ final class Recovery {
             return;
         }
         if (runtime.role() == DomainStatus.Role.ARRIVING) {
-            meetArrival(stored, runtime, process, place);
+            meetArrival(stored, runtime, process, place, hostRestarted);
             return;
         }
         if (!process.alive()) {
@@ -164,13 +164,15 @@ final class Recovery {
 
     /**
      * A domain that was being moved here. Where it was handed over it is this node's, whether it
-     * has run yet or not: its whole state was loaded before. Else it is given back.
+     * has run yet or not: its whole state was loaded before. Else it is given back, unless the host
+     * died: the last word of a hand-over may not have been on its disk.
      */
     private void meetArrival(
             DomainStore.Stored<DomainSpec> stored,
             DomainRuntime runtime,
             ProcessIdentity process,
-            DomainPlace place) {
+            DomainPlace place,
+            boolean hostRestarted) {
         Optional<SessionLedger.Entry> session =
                 registry.ledger()
                         .newestAsSecondary(stored.name())
@@ -201,14 +203,25 @@ final class Recovery {
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.
         if (!(tookOver && gone)) {
-            session.ifPresent(
-                    entry ->
-                            registry.ledger()
-                                    .put(entry.with(Standing.DISCARDED, runtime.generation())));
+            session.ifPresent(entry -> giveBack(entry, hostRestarted));
         }
         LOG.info(
                 "event=arrival-discarded domain={} reason=\"the daemon that took it in died\"",
                 stored.name());
+    }
+
+    private void giveBack(SessionLedger.Entry entry, boolean hostRestarted) {
+        if (hostRestarted && registry.ledger().isStaged(entry)) {
+            LOG.warn(
+                    "event=arrival-undecided domain={} migration={} reason=\"this host died while"
+                            + " it was being moved here\" next=\"if node {} asks whose it is,"
+                            + " decide there\"",
+                    entry.domain(),
+                    entry.session(),
+                    entry.peer());
+            return;
+        }
+        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
     }
 
     private static boolean runs(DomainRuntime runtime) {
@@ -261,6 +274,7 @@ final class Recovery {
                 stored.name());
     }
 
+    /** One that may have run here, and is undecided for that, has the generation of one that did. */
     private static boolean belongs(SessionLedger.Entry entry, DomainRuntime runtime) {
         return entry.generation()
                 == (entry.standing() == Standing.TOOK_OVER

@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThat;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.MigrationStatus;
+import holdfast.node.api.ProgressListener;
 import holdfast.node.link.FrameProxy.Act;
 import holdfast.node.link.FrameProxy.Place;
 import holdfast.node.link.FrameProxy.Way;
@@ -138,6 +141,70 @@ class MigrationFeatureTest {
         } finally {
             Files.deleteIfExists(filler);
         }
+    }
+
+    /**
+     * There is room when the destination answers, and none when it reserves. It is stopped between
+     * the two; where that came too late, which its file shows, the domain moves, back again, and
+     * once more.
+     */
+    @Test
+    void memory_that_something_takes_after_the_destination_has_accepted() throws Exception {
+        Path filler = room.root().resolve("filler");
+        create("").close();
+        try {
+            for (int i = 0; !tookItInTime(filler); i++) {
+                assertThat(i).as("stopped too late each time").isLessThan(20);
+                pair.moveOn();
+            }
+            Files.delete(filler);
+            pair.moveOn();
+        } finally {
+            Files.deleteIfExists(filler);
+        }
+    }
+
+    /** Whether the room was taken before it was reserved. Else the domain has moved. */
+    private boolean tookItInTime(Path filler) throws Exception {
+        try (MonitorWatch watch = MonitorWatch.on(socket)) {
+            Process stopping = stopWhenItsMemoryIsMade();
+            CompletableFuture<String> moving = pair.migrate(request());
+            assertThat(stopping.waitFor()).isZero();
+            boolean early;
+            try {
+                // Its last page is there from the start.
+                early =
+                        Files.getFileStore(room.root()).getUsableSpace()
+                                > (long) (ROOM_MIB - 1) << 20;
+                if (early) {
+                    Files.write(filler, new byte[(ROOM_MIB - 60) << 20]);
+                }
+            } finally {
+                pair.b.signal("CONT");
+            }
+            if (early) {
+                stays(
+                        moving,
+                        watch,
+                        Guest.NEVER_STOPPED,
+                        "hf-g-",
+                        "needs 64 MiB, the file system of " + room.root() + " has",
+                        "enlarge it");
+            } else {
+                assertThat(moving.get(60, TimeUnit.SECONDS)).startsWith("moved");
+            }
+            return early;
+        }
+    }
+
+    private Process stopWhenItsMemoryIsMade() throws IOException {
+        String script =
+                "echo; until compgen -G '%s/hf-g-*' >/dev/null; do :; done; kill -STOP %d"
+                        .formatted(room.root(), pair.b.pid());
+        Process stopping = new ProcessBuilder("bash", "-c", script).start();
+        // It looks from here on.
+        assertThat(stopping.getInputStream().read()).isEqualTo('\n');
+        return stopping;
     }
 
     @Test
@@ -287,6 +354,64 @@ class MigrationFeatureTest {
                     Guest.NEVER_STOPPED,
                     "is not that of the source",
                     "without --storage shared it is copied");
+            pair.moveOn();
+        }
+    }
+
+    /** Whatever keeps them: here something is mounted over each, where the other daemon lives. */
+    @Test
+    void memory_devices_and_a_copied_disk_that_cannot_be_given_back_are_told_to_the_source()
+            throws Exception {
+        Path image = pair.hosts.directory.resolve("g.img");
+        Files.write(image, new byte[1 << 20]);
+        Path copy = pair.hosts.directory.resolve("b-replicas/g/disk0.raw");
+        MigrationTest.hook(
+                pair.hosts,
+                "stick",
+                """
+                [ $1 = init ] || exit 0
+                for f in %1$s/hf-g-*; do
+                  if [ -d $f ]; then mount -t tmpfs hf-stick $f; else mount --bind /dev/null $f; fi
+                done
+                mount --bind /dev/null %2$s
+                exit 7\
+                """
+                        .formatted(room.root(), copy));
+        try (MonitorWatch watch = create("disks: [{path: " + image + ", format: raw}]")) {
+            MigrateResult stayed =
+                    pair.a
+                            .client()
+                            .migrate(
+                                    pair.request(List.of("hook:stick"), 0, DEADLINE_MILLIS)
+                                            .withStorage(MigrateRequest.Storage.COPY),
+                                    ProgressListener.none());
+            assertThat(stayed.outcome()).as(stayed.reason()).isEqualTo("stayed");
+            assertThat(stayed.reason()).contains("hook:stick failed");
+            for (String feature : List.of("memory", "devices", "disk")) {
+                MigrationStatus.Feature told =
+                        stayed.migration().features().stream()
+                                .filter(each -> each.name().equals(feature))
+                                .findFirst()
+                                .orElseThrow();
+                assertThat(told.result()).as(told.toString()).isEqualTo("down-failed");
+                assertThat(told.detail()).contains("is left").containsIgnoringCase("busy");
+            }
+            assertThat(watch.said()).contains("\"RESUME\"");
+            at(
+                    Cable.End.B,
+                    "sh",
+                    "-c",
+                    "exec nsenter --mount --target "
+                            + pair.b.pid()
+                            + " sh -c 'umount "
+                            + copy
+                            + " "
+                            + room.root()
+                            + "/hf-g-*; rm -r "
+                            + copy
+                            + " "
+                            + room.root()
+                            + "/hf-g-*'");
             pair.moveOn();
         }
     }

@@ -22,11 +22,15 @@ import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamVerdict;
 import holdfast.wire.xen.StreamVerifier;
 
+import holdfast.wire.link.Standing;
 import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
 import java.nio.channels.FileChannel;
+import java.util.UUID;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -307,6 +311,55 @@ class NodeTest {
             } finally {
                 sameNumber.destroyForcibly();
                 sameNumber.onExit().get(10, TimeUnit.SECONDS);
+            }
+        }
+    }
+
+    /**
+     * The last word of a hand-over is in memory for a moment: a daemon that is started anew finds
+     * it there, and so knows that there was none; a host that is started anew does not know it.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "daemon, 0, DISCARDED",
+        "host, 0, UNDECIDED",
+        // It may have run for a moment before its process was ended.
+        "daemon, 1, UNDECIDED"
+    })
+    void an_arrival_whose_daemon_died_is_given_back_but_not_one_whose_host_did(
+            String died, long generation, Standing expected) throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            long pid = a.create(hosts.firmwareGuest("g")).pid();
+            ProcessHandle qemu = ProcessHandle.of(pid).orElseThrow();
+            try {
+                a.abandon();
+                hosts.rewriteRuntime("a", "g", Role.ARRIVING, 0);
+                Path state = hosts.directory.resolve("a");
+                SessionLedger ledger =
+                        new SessionLedger(state.resolve("sessions"), state.resolve("run/taken"));
+                SessionLedger.Entry entry =
+                        new SessionLedger.Entry(
+                                UUID.randomUUID(),
+                                "g",
+                                SessionLedger.Side.SECONDARY,
+                                Standing.UNDECIDED,
+                                generation,
+                                "b",
+                                "none",
+                                0);
+                ledger.put(entry);
+                ledger.stage(entry.with(Standing.TOOK_OVER, 1));
+                if (died.equals("host")) {
+                    Files.writeString(
+                            state.resolve("boot-id"), "00000000-0000-0000-0000-000000000000\n");
+                }
+                assertThat(hosts.start("a").list()).isEmpty();
+                assertThat(ledger.get(entry.session()).orElseThrow().standing())
+                        .isEqualTo(expected);
+            } finally {
+                qemu.destroyForcibly();
+                qemu.onExit().get(10, TimeUnit.SECONDS);
             }
         }
     }

@@ -98,6 +98,13 @@ public final class Lab implements AutoCloseable {
         whileOpen(() -> Shell.run(command));
     }
 
+    /** What a host has sent over the switch by now, frames and all. */
+    public long sentBytes(Host host) {
+        String counter = "/sys/class/net/port" + host.letter + "/statistics/rx_bytes";
+        return Long.parseLong(
+                Shell.run("ip", "netns", "exec", namespace(Host.SWITCH), "cat", counter).strip());
+    }
+
     /**
      * Performs a step that leaves something to clean up; never during or after the cleanup, which
      * another thread may do at any time.

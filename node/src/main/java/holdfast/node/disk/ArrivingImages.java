@@ -12,11 +12,13 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.locks.Condition;
 import java.util.concurrent.locks.ReentrantLock;
+import java.util.stream.Collectors;
 
 /**
  * The disks of a domain that moves here, as raw images that are written at once: until it is handed
@@ -105,7 +107,7 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
         } catch (DiskException e) {
             arriving.closed = true;
             opened.images().forEach(ImageFile::close);
-            arriving.removeMade();
+            arriving.removeMade().forEach(e::addSuppressed);
             throw e;
         }
     }
@@ -288,19 +290,40 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
         }
     }
 
-    /** The domain does not come: what was made for it goes. */
+    /**
+     * The domain does not come: what was made for it goes.
+     *
+     * @throws DiskException if something is left; all was tried
+     */
     public void discard() {
-        close();
-        removeMade();
+        List<DiskException> failures = new ArrayList<>();
+        try {
+            close();
+        } catch (DiskException e) {
+            failures.add(e);
+        }
+        failures.addAll(removeMade());
+        if (!failures.isEmpty()) {
+            throw new DiskException(
+                    failures.stream()
+                            .map(DiskException::getMessage)
+                            .collect(Collectors.joining("; ")),
+                    failures.getFirst());
+        }
     }
 
-    private void removeMade() {
+    private List<DiskException> removeMade() {
+        List<DiskException> failures = new ArrayList<>();
         for (Path path : opened.made()) {
             try {
                 Files.deleteIfExists(path);
             } catch (IOException e) {
                 LOG.warn("event=image-left image={} reason=\"{}\"", path, e.getMessage());
+                failures.add(
+                        new DiskException(
+                                "image " + path + " is left half filled: " + e.getMessage(), e));
             }
         }
+        return failures;
     }
 }

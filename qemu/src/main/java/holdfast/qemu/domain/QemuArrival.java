@@ -11,7 +11,6 @@ import holdfast.qemu.qmp.QemuVersion;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.state.IncomingLoader;
-import holdfast.qemu.state.StateSplice;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -48,20 +47,14 @@ public final class QemuArrival implements AutoCloseable {
     private static final Set<String> BEFORE_RUNNING = Set.of("paused", "prelaunch", "inmigrate");
 
     private final QemuProcess process;
-    private final MappedMemory memory;
     private final QmpClient qmp;
     private final IncomingLoader loader;
     private final QemuDomain domain;
     private boolean handedOver;
 
     private QemuArrival(
-            QemuProcess process,
-            MappedMemory memory,
-            QmpClient qmp,
-            IncomingLoader loader,
-            QemuDomain domain) {
+            QemuProcess process, QmpClient qmp, IncomingLoader loader, QemuDomain domain) {
         this.process = process;
-        this.memory = memory;
         this.qmp = qmp;
         this.loader = loader;
         this.domain = domain;
@@ -72,7 +65,7 @@ public final class QemuArrival implements AutoCloseable {
      *
      * @param spec the source's, with this host's taps, which must exist
      * @param files its RAM file is {@code memory}'s
-     * @param memory zero-filled when it was made; owned from here on, also after a failure
+     * @param memory zero-filled when it was made; the mapping is owned from here on, not the file
      * @param stateDirectory for device state and sockets, in a memory file system; made if absent
      */
     public static QemuArrival start(
@@ -97,7 +90,7 @@ public final class QemuArrival implements AutoCloseable {
                     QemuDomain.adopt(
                             qmp, process.identity(), stateDirectory, java.util.Optional.of(memory));
             loader = IncomingLoader.open(qmp, stateDirectory.resolve("incoming.sock"));
-            return new QemuArrival(process, memory, qmp, loader, domain);
+            return new QemuArrival(process, qmp, loader, domain);
         } catch (IOException | RuntimeException e) {
             RuntimeException reason =
                     e instanceof RuntimeException known
@@ -145,32 +138,53 @@ public final class QemuArrival implements AutoCloseable {
     }
 
     /**
-     * Loads the device state; main memory must be complete. Images are opened for writing, and
+     * Gives QEMU more of the device sections; main memory must be complete. No image is opened
+     * before {@link #load}.
+     *
+     * @throws HypervisorException if it does not take them; it is of no use then
+     */
+    public void offerSections(MemorySegment base, MemorySegment part) {
+        try {
+            loader.offerSections(base, part);
+        } catch (HypervisorException e) {
+            throw explained(e);
+        }
+    }
+
+    /**
+     * Has QEMU load the device sections, which are whole. Images are opened for writing, and
      * locked, by this.
      *
+     * @return bytes of the sections
      * @throws HypervisorException with QEMU's words; it is of no use then
      */
-    public void load(MemorySegment base, MemorySegment sections) {
+    public long load() {
+        long bytes;
         try {
-            loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+            bytes = loader.load(LOAD_LIMIT);
         } catch (HypervisorException e) {
-            if (qmp.closedBecause().isEmpty()) {
-                throw e;
-            }
-            // It has said why on its standard error, which a daemonized QEMU has closed.
-            throw new HypervisorException(
-                    "load the device state",
-                    "QEMU ended itself over it ("
-                            + e.getMessage()
-                            + "), as one does that lacks a device of the source's or has it in"
-                            + " another version; compare the QEMU versions of both nodes and the"
-                            + " domain's arguments",
-                    e);
+            throw explained(e);
         }
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));
         }
         qmp.prime(QmpCommand.CONTINUE);
+        return bytes;
+    }
+
+    private HypervisorException explained(HypervisorException said) {
+        if (qmp.closedBecause().isEmpty()) {
+            return said;
+        }
+        // It has said why on its standard error, which a daemonized QEMU has closed.
+        return new HypervisorException(
+                "load the device state",
+                "QEMU ended itself over it ("
+                        + said.getMessage()
+                        + "), as one does that lacks a device of the source's or has it in"
+                        + " another version; compare the QEMU versions of both nodes and the"
+                        + " domain's arguments",
+                said);
     }
 
     /** What {@link #run} came to. */
@@ -247,7 +261,7 @@ public final class QemuArrival implements AutoCloseable {
         return words;
     }
 
-    /** Ends a QEMU that did not become the domain, and gives everything back. */
+    /** Ends a QEMU that did not become the domain. The RAM file is left to who made it. */
     @Override
     public void close() {
         if (handedOver) {
@@ -258,7 +272,6 @@ public final class QemuArrival implements AutoCloseable {
         attempt(reason, () -> process.kill(KILL_LIMIT), true);
         attempt(reason, loader::discard, true);
         attempt(reason, domain::close, true);
-        attempt(reason, memory::deleteFile, true);
         if (reason.getSuppressed().length > 0) {
             throw reason;
         }

@@ -52,12 +52,14 @@ public final class Taps {
         }
     }
 
-    /** Locally administered, and larger than an adapter's; the host's end, not the guest's. */
+    /**
+     * Locally administered, and larger than an adapter's, a virtual one's with a random address
+     * included; the host's end, not the guest's.
+     */
     private static String highAddress() {
-        byte[] address = new byte[6];
-        new SecureRandom().nextBytes(address);
-        address[0] = (byte) 0xfe;
-        return HexFormat.ofDelimiter(":").formatHex(address);
+        byte[] random = new byte[3];
+        new SecureRandom().nextBytes(random);
+        return "fe:ff:ff:" + HexFormat.ofDelimiter(":").formatHex(random);
     }
 
     /** Removes a tap; one that is gone already is no failure. */

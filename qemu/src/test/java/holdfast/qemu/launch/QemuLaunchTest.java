@@ -208,7 +208,7 @@ class QemuLaunchTest {
             assertThat(Taps.exists(tap)).isTrue();
             // Above every adapter's, so that a bridge keeps its own address.
             assertThat(ShellCommand.run(List.of("ip", "link", "show", tap), LIMIT).text())
-                    .contains("link/ether fe:");
+                    .contains("link/ether fe:ff:ff:");
         } finally {
             Taps.remove(tap);
         }

@@ -274,7 +274,9 @@ final class Recovery {
                 stored.name());
     }
 
-    /** One that may have run here, and is undecided for that, has the generation of one that did. */
+    /**
+     * One that may have run here, and is undecided for that, has the generation of one that did.
+     */
     private static boolean belongs(SessionLedger.Entry entry, DomainRuntime runtime) {
         return entry.generation()
                 == (entry.standing() == Standing.TOOK_OVER

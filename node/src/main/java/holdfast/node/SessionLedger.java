@@ -232,8 +232,8 @@ final class SessionLedger {
     }
 
     /**
-     * What was staged does not hold, whether it was taken or not. To be called before another end is
-     * written down: a daemon that dies in between has the session undecided.
+     * What was staged does not hold, whether it was taken or not. To be called before another end
+     * is written down: a daemon that dies in between has the session undecided.
      *
      * @throws UncheckedIOException if it may hold still
      */

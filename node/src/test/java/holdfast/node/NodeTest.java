@@ -22,15 +22,13 @@ import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamVerdict;
 import holdfast.wire.xen.StreamVerifier;
 
-import holdfast.wire.link.Standing;
 import org.junit.jupiter.api.Tag;
-import org.junit.jupiter.params.ParameterizedTest;
-import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 import java.nio.channels.FileChannel;
-import java.util.UUID;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -274,7 +272,9 @@ class NodeTest {
             a.create(hosts.firmwareGuest("g"));
             a.abandon();
             stop(monitorOf(hosts, "a"));
-            SessionLedger ledger = new SessionLedger(hosts.directory.resolve("a/sessions"));
+            Path state = hosts.directory.resolve("a");
+            SessionLedger ledger =
+                    new SessionLedger(state.resolve("sessions"), state.resolve("run/taken"));
             SessionLedger.Entry undecided =
                     new SessionLedger.Entry(
                             UUID.randomUUID(),

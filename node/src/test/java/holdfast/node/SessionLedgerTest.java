@@ -52,8 +52,7 @@ class SessionLedgerTest {
         ledger.put(entry);
         refuseNewFiles();
         ledger.put(entry.with(Standing.TOOK_OVER, 5));
-        assertThat(ledger().get(entry.session()))
-                .contains(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(ledger().get(entry.session())).contains(entry.with(Standing.TOOK_OVER, 5));
         ledger.put(entry.with(Standing.DISCARDED, 10));
         assertThat(ledger.get(entry.session())).contains(entry.with(Standing.DISCARDED, 10));
     }

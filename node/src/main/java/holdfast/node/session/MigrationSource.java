@@ -497,9 +497,13 @@ public final class MigrationSource {
 
         /** Whoever watches looks by itself often enough for a pause that lasts. */
         private static Telling hurry(SourceState state) {
+            // The last round is over in a moment, and they would be at it in the pause.
+            boolean last = 
+                    state instanceof SourceState.Copying copying
+                            && copying.urgency() == SourceState.Copying.Urgency.LAST;
             return switch (guest(state)) {
                 case PAUSED -> Telling.WHEN_ASKED;
-                case ELSE -> Telling.AT_ONCE;
+                case ELSE -> last ? Telling.WHEN_ASKED : Telling.AT_ONCE;
             };
         }
 

@@ -2,6 +2,7 @@ package holdfast.qemu.state;
 
 import holdfast.engine.HypervisorException;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.qmp.QmpCommand;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -143,6 +144,8 @@ public final class IncomingLoader implements AutoCloseable {
         StateSplice.requireEnd(last, sectionsBytes);
         write(deadline(limit), last);
         end();
+        // Read while it loads.
+        qmp.prime(QmpCommand.CONTINUE);
         requireCompleted(limit);
         return sectionsBytes;
     }
@@ -168,7 +171,7 @@ public final class IncomingLoader implements AutoCloseable {
             return 0;
         }
         StateStream before = offered.get().stream();
-        if (offered.get().base().mismatch(base) < 0) {
+        if (offered.get().base() == base || offered.get().base().mismatch(base) < 0) {
             return before.endOffset();
         }
         StateStream stream = StateStream.parse(base);

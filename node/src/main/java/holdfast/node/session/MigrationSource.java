@@ -498,7 +498,7 @@ public final class MigrationSource {
         /** Whoever watches looks by itself often enough for a pause that lasts. */
         private static Telling hurry(SourceState state) {
             // The last round is over in a moment, and they would be at it in the pause.
-            boolean last = 
+            boolean last =
                     state instanceof SourceState.Copying copying
                             && copying.urgency() == SourceState.Copying.Urgency.LAST;
             return switch (guest(state)) {

@@ -170,7 +170,7 @@ public final class Node implements NodeApi, AutoCloseable {
         secondaries = new SecondaryHost(registry, reprotector);
         lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));
         primaries = new PrimaryHost(registry, reprotector, lostPeer);
-        migrations = new MigrationHost(registry, primaries, reprotector);
+        migrations = new MigrationHost(registry, primaries, reprotector, lostPeer);
         arrivals =
                 new ArrivalHost(
                         registry,

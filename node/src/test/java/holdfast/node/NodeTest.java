@@ -16,6 +16,7 @@ import holdfast.node.api.RemusRequest.ArbiterKind;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
 import holdfast.node.api.SaveResult;
+import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.link.Standing;
 import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamVerdict;
@@ -30,9 +31,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /** Two nodes in one process with real QEMU processes. */
 @Tag("qemu")
@@ -227,6 +230,68 @@ class NodeTest {
         }
     }
 
+    /** As a daemon does for a moment, and does not come to undo where it is killed then. */
+    private static void stop(Path monitor) throws Exception {
+        try (QmpClient qmp = QmpClient.connect(monitor, Duration.ofSeconds(10))) {
+            qmp.execute("stop");
+        }
+    }
+
+    private static Path monitorOf(TestHosts hosts, String node) throws Exception {
+        try (Stream<Path> files = Files.walk(hosts.directory.resolve(node).resolve("run"))) {
+            return files.filter(file -> file.endsWith("qmp.sock")).findFirst().orElseThrow();
+        }
+    }
+
+    @Test
+    void a_guest_that_the_dead_daemon_had_suspended_runs_again_unless_it_was_paused()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            a.create(hosts.firmwareGuest("g"));
+            a.abandon();
+            stop(monitorOf(hosts, "a"));
+            Node second = hosts.start("a");
+            DomainStatus met = second.status("g");
+            assertThat(met.state()).isEqualTo(State.RUNNING);
+            assertThat(met.lastEvent().text()).contains("had suspended it, and it runs again");
+
+            second.pause("g");
+            second.abandon();
+            Node third = hosts.start("a");
+            assertThat(third.status("g").state()).isEqualTo(State.PAUSED);
+            assertThat(third.status("g").lastEvent().text()).contains("`holdfast unpause g`");
+            assertThat(third.unpause("g").state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
+    void a_suspended_guest_that_another_node_may_have_stays_suspended() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            a.create(hosts.firmwareGuest("g"));
+            a.abandon();
+            stop(monitorOf(hosts, "a"));
+            Path state = hosts.directory.resolve("a");
+            SessionLedger ledger =
+                    new SessionLedger(state.resolve("sessions"), state.resolve("run/taken"));
+            SessionLedger.Entry undecided =
+                    new SessionLedger.Entry(
+                            UUID.randomUUID(),
+                            "g",
+                            SessionLedger.Side.PRIMARY,
+                            Standing.UNDECIDED,
+                            0,
+                            "hostB:7227",
+                            "none",
+                            25);
+            ledger.put(undecided);
+            DomainStatus met = hosts.start("a").status("g");
+            assertThat(met.state()).isEqualTo(State.PAUSED);
+            assertThat(met.lastEvent().text()).contains("node hostB:7227 may have it");
+        }
+    }
+
     @Test
     void after_a_start_of_the_host_no_process_is_taken_for_one_of_before() throws Exception {
         try (TestHosts hosts = new TestHosts()) {
@@ -316,6 +381,20 @@ class NodeTest {
             assertThat(met.pid()).isEqualTo(moved.pid());
             assertThat(met.role()).isEqualTo(Role.SURVIVOR);
             assertThat(met.state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
+    void a_pause_is_the_primarys_and_its_survivor_runs() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            assertThat(a.pause("g").state()).isEqualTo(State.PAUSED);
+            long paused = a.status("g").protection().epochsCommitted();
+            await(a, "g", s -> s.protection().epochsCommitted() > paused + 1);
+            assertThat(b.failover("g").state()).isEqualTo(State.RUNNING);
         }
     }
 

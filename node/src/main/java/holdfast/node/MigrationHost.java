@@ -18,7 +18,6 @@ import holdfast.node.api.ProgressListener;
 import holdfast.node.config.DomainFile;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.BeginCookie;
-import holdfast.node.link.BulkCompression;
 import holdfast.node.link.CookieJson;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.LinkRefusedException;
@@ -374,11 +373,7 @@ final class MigrationHost {
                                             case STOP -> MigrationSource.OnTimeout.STOP;
                                         })),
                 request.bandwidthMibPerSecond() << 20,
-                switch (request.compress()) {
-                    case AUTO -> BulkCompression.AUTO;
-                    case NONE -> BulkCompression.NONE;
-                    case ZSTD -> BulkCompression.ZSTD;
-                },
+                Registry.compression(request.compress()),
                 Duration.ofSeconds(request.featureSeconds()),
                 orderedNanos);
     }

@@ -76,6 +76,44 @@ final class Cable implements AutoCloseable {
                 end.host(), List.of("ip", "netns", "exec", namespace(end)), hosts.ram, "");
     }
 
+    /** What a host sends takes so long from now on. */
+    void bound(End from, int megabitsPerSecond) throws IOException {
+        run(
+                "ip",
+                "netns",
+                "exec",
+                namespace(from),
+                "tc",
+                "qdisc",
+                "replace",
+                "dev",
+                "eth0",
+                "root",
+                "tbf",
+                "rate",
+                megabitsPerSecond + "mbit",
+                "burst",
+                "16kb",
+                "latency",
+                "400ms");
+    }
+
+    /** As fast as it can again. */
+    void unbound(End from) throws IOException {
+        run(
+                "ip",
+                "netns",
+                "exec",
+                namespace(from),
+                "tc",
+                "qdisc",
+                "replace",
+                "dev",
+                "eth0",
+                "root",
+                "pfifo");
+    }
+
     /** Nothing reaches either host from now on, and nobody is told. */
     void cut() throws IOException {
         for (End end : End.values()) {

@@ -4,10 +4,12 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import holdfast.node.api.ApiClient;
 import holdfast.node.api.ApiException;
+import holdfast.node.api.DomainStatus;
 import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest;
 import holdfast.node.link.FrameProxy;
 
 import java.io.IOException;
@@ -72,6 +74,32 @@ final class MigratingPair implements AutoCloseable {
                 .withFeatures(hooks, List.of())
                 .withBandwidth(bandwidthMibPerSecond)
                 .withDeadline(50, deadlineMillis);
+    }
+
+    /**
+     * Protects {@code a}'s domain by {@code b}, through the proxy; whoever hears nothing goes on.
+     */
+    DomainStatus protect(MigrateRequest.Compress compress, int intervalMillis) {
+        return protect(aHears + ":" + proxy.port(), compress, intervalMillis);
+    }
+
+    DomainStatus protect(String node, MigrateRequest.Compress compress, int intervalMillis) {
+        return a.client()
+                .remus(
+                        new RemusRequest(
+                                        "g",
+                                        node,
+                                        intervalMillis,
+                                        true,
+                                        false,
+                                        RemusRequest.ArbiterKind.NONE,
+                                        50,
+                                        TestHosts.DEADLINE_MILLIS,
+                                        null,
+                                        List.of(),
+                                        RemusRequest.AfterLoss.STAY_ALONE)
+                                .withCompress(compress),
+                        ProgressListener.none());
     }
 
     /** What becomes of it, as one line: the outcome and the reason, or the failure. */

@@ -100,7 +100,7 @@ final class TestDaemon implements AutoCloseable {
         return new ApiClient(state.resolve("api.sock"));
     }
 
-    void start() throws Exception {
+    TestDaemon start() throws Exception {
         List<String> command = new ArrayList<>(site.within());
         command.addAll(
                 List.of(
@@ -123,7 +123,7 @@ final class TestDaemon implements AutoCloseable {
         while (true) {
             try {
                 client().nodeInfo();
-                return;
+                return this;
             } catch (ApiException e) {
                 if (!daemon.isAlive() || System.nanoTime() - until > 0) {
                     throw new AssertionError("the daemon does not start", e);

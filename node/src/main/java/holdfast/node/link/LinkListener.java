@@ -351,13 +351,14 @@ public final class LinkListener implements AutoCloseable {
     }
 
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
+        int version =
+                hello.kind() == ConnectionKind.BULK
+                                && hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)
+                                && PackedInput.available()
+                        ? LinkMessage.FRAMED_BULK_VERSION
+                        : LinkMessage.PROTOCOL_VERSION;
         TcpDestinationLink migration = migrations.get(hello.session());
         if (migration != null) {
-            int version =
-                    hello.kind() == ConnectionKind.BULK
-                                    && hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)
-                            ? LinkMessage.FRAMED_BULK_VERSION
-                            : LinkMessage.PROTOCOL_VERSION;
             boolean joined =
                     switch (hello.kind()) {
                         case BULK -> migration.attachBulk(channel, version);
@@ -381,7 +382,7 @@ public final class LinkListener implements AutoCloseable {
         boolean attached =
                 link != null
                         && switch (hello.kind()) {
-                            case BULK -> link.attachBulk(channel);
+                            case BULK -> link.attachBulk(channel, version);
                             case INBOUND -> link.attachInbound(channel);
                             case DISK -> link.attachDisk(channel);
                             case CONTROL, INQUIRY, MIGRATION -> false;
@@ -392,7 +393,7 @@ public final class LinkListener implements AutoCloseable {
                     RefusalReason.SESSION,
                     "session " + hello.session() + " expects no " + hello.kind() + " connection");
         }
-        welcome(channel);
+        welcome(channel, version);
         return true;
     }
 

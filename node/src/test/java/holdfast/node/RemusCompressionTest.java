@@ -130,6 +130,7 @@ class RemusCompressionTest {
             pair.protect(node, Compress.AUTO, INTERVAL_MILLIS);
             rate("auto, not unpacked");
             pair.a.client().unprotect("g");
+            MigratingPair.await("c to give it back", () -> c.client().list().isEmpty());
         }
     }
 

@@ -610,6 +610,22 @@ final class MigrationHost {
             }
         }
 
+        @Override
+        public void runsThere() {
+            source.ifPresent(
+                    is ->
+                            domain.view()
+                                    .body()
+                                    .ifPresent(
+                                            body ->
+                                                    PauseFrames.forward(
+                                                            body.qemu(),
+                                                            domain.view().spec(),
+                                                            is.settings().peer(),
+                                                            registry.self(),
+                                                            is.settings().opening().migration())));
+        }
+
         /** What becomes of images whose content is elsewhere now. */
         private String left() {
             List<Path> images =

@@ -1,5 +1,6 @@
 package holdfast.node.link;
 
+import holdfast.engine.port.InboundFrames;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkMessage;
@@ -20,6 +21,7 @@ import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /** Where other nodes connect. */
 public final class LinkListener implements AutoCloseable {
@@ -351,6 +353,16 @@ public final class LinkListener implements AutoCloseable {
     }
 
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
+        // The migration may still be saying goodbye.
+        Optional<Consumer<InboundFrames>> late =
+                hello.kind() == ConnectionKind.INBOUND
+                        ? migrationAccepter.pauseFrames(hello.session())
+                        : Optional.empty();
+        if (late.isPresent()) {
+            welcome(channel);
+            late.get().accept(LateFrames.receive(channel));
+            return false;
+        }
         int version =
                 hello.kind() == ConnectionKind.BULK
                                 && hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)

@@ -27,6 +27,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.function.Consumer;
 
 /**
@@ -42,35 +43,37 @@ final class PauseFrames {
 
     private static final Duration LIMIT = Duration.ofSeconds(2);
 
-    /** By migration. Guarded by itself. */
-    private final Map<UUID, CompletableFuture<Arrived>> arrivals =
-            new LinkedHashMap<>() {
-                private static final long serialVersionUID = 1;
-
-                @Override
-                protected boolean removeEldestEntry(
-                        Map.Entry<UUID, CompletableFuture<Arrived>> eldest) {
-                    return size() > ARRIVALS_MAX;
-                }
-            };
+    /** By migration, the oldest first. Guarded by itself. */
+    private final Map<UUID, Expected> arrivals = new LinkedHashMap<>();
 
     /** A guest that runs here. */
     private record Arrived(QemuDomain domain, Path sockets) {}
 
+    /**
+     * A guest on its way here.
+     *
+     * @param asked whether its frames have come
+     */
+    private record Expected(CompletableFuture<Arrived> guest, AtomicBoolean asked) {}
+
     /** A guest is on its way here; the other side may ask as soon as it has been handed over. */
     void expect(UUID migration) {
         synchronized (arrivals) {
-            arrivals.put(migration, new CompletableFuture<>());
+            arrivals.put(migration, new Expected(new CompletableFuture<>(), new AtomicBoolean()));
+            if (arrivals.size() > ARRIVALS_MAX) {
+                arrivals.remove(arrivals.keySet().iterator().next());
+            }
         }
     }
 
     void arrived(UUID migration, QemuDomain domain, Path sockets) {
         synchronized (arrivals) {
             Optional.ofNullable(arrivals.get(migration))
-                    .ifPresent(expected -> expected.complete(new Arrived(domain, sockets)));
+                    .ifPresent(expected -> expected.guest().complete(new Arrived(domain, sockets)));
         }
     }
 
+    /** Nothing more is expected for it. */
     void doesNotCome(UUID migration) {
         synchronized (arrivals) {
             arrivals.remove(migration);
@@ -80,12 +83,13 @@ final class PauseFrames {
     /** Where frames of that migration's pause go, once; empty where nothing is known of it. */
     Optional<Consumer<InboundFrames>> sink(UUID migration) {
         synchronized (arrivals) {
-            return Optional.ofNullable(arrivals.remove(migration))
-                    .map(expected -> frames -> replay(expected, frames));
+            return Optional.ofNullable(arrivals.get(migration))
+                    .filter(expected -> !expected.asked().getAndSet(true))
+                    .map(expected -> frames -> replay(migration, expected.guest(), frames));
         }
     }
 
-    private static void replay(CompletableFuture<Arrived> expected, InboundFrames frames) {
+    private void replay(UUID migration, CompletableFuture<Arrived> expected, InboundFrames frames) {
         try {
             Arrived guest = expected.get(LIMIT.toMillis(), TimeUnit.MILLISECONDS);
             try (InboundReplay replay =
@@ -106,6 +110,8 @@ final class PauseFrames {
             throw new IllegalStateException("nobody fails it", e);
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
+        } finally {
+            doesNotCome(migration);
         }
     }
 

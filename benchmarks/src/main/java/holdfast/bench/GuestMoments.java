@@ -9,6 +9,7 @@ import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -18,11 +19,11 @@ import java.util.concurrent.TimeUnit;
 /**
  * When guests stood still and went on, by the STOP and RESUME events of the QEMUs that two daemons
  * run: the way in which QEMU's own migrations are measured. It listens at the out-of-band monitors,
- * which the daemons leave alone, and finds a new QEMU within milliseconds of its start.
+ * which the daemons leave alone, and finds a new QEMU long before its guest can run.
  */
 final class GuestMoments implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(5);
-    private static final long LOOK_MILLIS = 5;
+    private static final long LOOK_MILLIS = 30;
     private static final String MONITOR = "qmp-oob.sock";
 
     private final List<Path> runDirectories;
@@ -111,8 +112,21 @@ final class GuestMoments implements AutoCloseable {
         }
     }
 
+    /**
+     * When QEMU says that it happened, on the clock of {@link System#nanoTime()}: whoever hears of
+     * it waits for a core first, as everything does that wakes up in the pause.
+     */
+    static long nanos(QmpEvent event) {
+        Instant now = Instant.now();
+        long nowMicros =
+                TimeUnit.SECONDS.toMicros(now.getEpochSecond())
+                        + TimeUnit.NANOSECONDS.toMicros(now.getNano());
+        return System.nanoTime()
+                - TimeUnit.MICROSECONDS.toNanos(nowMicros - event.timestampMicros());
+    }
+
     private synchronized void heard(Path monitor, QmpEvent event) {
-        long now = System.nanoTime();
+        long now = nanos(event);
         switch (event.name()) {
             case "STOP" -> {
                 stoppedNanos = now;

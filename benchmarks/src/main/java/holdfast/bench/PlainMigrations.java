@@ -139,14 +139,14 @@ final class PlainMigrations {
                         source.subscribe(
                                 event -> {
                                     if (event.name().equals("STOP")) {
-                                        stopNanos[0] = System.nanoTime();
+                                        stopNanos[0] = GuestMoments.nanos(event);
                                     }
                                 });
                 var _ =
                         destination.subscribe(
                                 event -> {
                                     if (event.name().equals("RESUME")) {
-                                        resumeNanos[0] = System.nanoTime();
+                                        resumeNanos[0] = GuestMoments.nanos(event);
                                         resumed.countDown();
                                     }
                                 })) {

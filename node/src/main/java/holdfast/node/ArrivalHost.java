@@ -33,9 +33,7 @@ import holdfast.wire.link.Standing;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
@@ -75,12 +73,22 @@ final class ArrivalHost implements MigrationAccepter {
                             cookie,
                             registry.self().name(),
                             registry.replicaDirectory());
-            requireRoom(spec);
             Optional<ProtectionWish> wish =
                     Optional.ofNullable(cookie.staying())
                             .map(staying -> Reprotector.moved(staying, address));
-            FormerOwner.awaitGivenBack(registry, spec.name());
-            return accept(peer, address, migration, cookie, storage, wish);
+            ArrivalLook look = new ArrivalLook(registry, spec);
+            return switch (cookie.intent()) {
+                case ASK -> {
+                    look.requireAll(cookie.features(), hooks);
+                    storage.look(registry.replicaDirectory());
+                    yield new Decision.Possible(answer(cookie, storage));
+                }
+                case MOVE -> {
+                    look.requireRoom(0);
+                    FormerOwner.awaitGivenBack(registry, spec.name());
+                    yield accept(peer, address, migration, cookie, storage, wish);
+                }
+            };
         } catch (ApiException
                 | ReplicationException
                 | ProtocolException
@@ -88,6 +96,12 @@ final class ArrivalHost implements MigrationAccepter {
                 | StoreException e) {
             return new Decision.Refused(e.getMessage());
         }
+    }
+
+    /** Empty for a source that cannot send disks. */
+    private static Optional<AcceptCookie> answer(BeginCookie cookie, ArrivingStorage storage) {
+        return Optional.ofNullable(cookie.storage())
+                .map(_ -> new AcceptCookie(Cookies.VERSION, storage.copies()));
     }
 
     private Decision accept(
@@ -169,12 +183,7 @@ final class ArrivalHost implements MigrationAccepter {
         incoming.session = Optional.of(session);
         migrations.put(migration.migration(), incoming);
         domain.migration(incoming);
-        return session.accepted(
-                memory,
-                cookie.storage() == null
-                        ? Optional.empty()
-                        : Optional.of(new AcceptCookie(Cookies.VERSION, storage.copies())),
-                images.map(is -> is));
+        return session.accepted(memory, answer(cookie, storage), images.map(is -> is));
     }
 
     /** Last of all: what an image held that is filled is gone from here on. */
@@ -208,27 +217,6 @@ final class ArrivalHost implements MigrationAccepter {
                             + spec.memoryBytes());
         }
         return registry.resolved(spec);
-    }
-
-    private void requireRoom(DomainSpec spec) {
-        try {
-            long free = Files.getFileStore(registry.ramDirectory()).getUsableSpace();
-            if (free < spec.memoryBytes()) {
-                throw ApiException.badRequest(
-                        "no room for the domain's memory: "
-                                + registry.ramDirectory()
-                                + " on node "
-                                + registry.self().name()
-                                + " has "
-                                + (free >> 20)
-                                + " MiB free, needed are "
-                                + (spec.memoryBytes() >> 20)
-                                + " MiB; enlarge it with mount -o remount,size=... "
-                                + registry.ramDirectory());
-            }
-        } catch (IOException e) {
-            throw ApiException.failed(registry.ramDirectory() + ": " + e.getMessage(), e);
-        }
     }
 
     @Override

@@ -21,6 +21,7 @@ import holdfast.wire.link.Standing;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -50,7 +51,7 @@ final class ArrivingDomain implements Arrival {
     private final ArrivingFeatures features;
     private Runnable died = () -> {};
     private Consumer<QemuDomain> settled = _ -> {};
-    private Optional<SessionLedger.Staged> taken = Optional.empty();
+    private Optional<SessionLedger.Staged> staged = Optional.empty();
     private Optional<QemuArrival> qemu = Optional.empty();
 
     ArrivingDomain(
@@ -106,7 +107,7 @@ final class ArrivingDomain implements Arrival {
             remember(started);
         } finally {
             // Whatever failed, what was staged meanwhile must be known to be taken back.
-            taken = ended(reserving, reservation);
+            staged = ended(reserving, reservation);
         }
         requireReserved(reservation);
         return new Cookies.Prepared(
@@ -116,10 +117,7 @@ final class ArrivingDomain implements Arrival {
                 features.prepare(plan));
     }
 
-    /**
-     * What takes a while and needs no QEMU, beside its start. Of what is written in the pause only
-     * the name is left.
-     */
+    /** What takes a while and needs no QEMU, beside its start. */
     private SessionLedger.Staged reserve() {
         memory.reserve();
         return registry.ledger().stage(entry.with(Standing.TOOK_OVER, entry.generation() + 1));
@@ -186,12 +184,12 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public void offerBase(MemorySegment base) {
-        qemu.orElseThrow().offerBase(base);
+        features.offerBase(base, qemu.orElseThrow());
     }
 
     @Override
-    public void arrived(MemorySegment base, MemorySegment sections) {
-        features.arrived(base, sections);
+    public void offerSections(MemorySegment base, MemorySegment part) {
+        features.offerSections(base, part, qemu.orElseThrow());
     }
 
     @Override
@@ -207,8 +205,12 @@ final class ArrivingDomain implements Arrival {
     @Override
     public Run run(long generation) {
         long begun = System.nanoTime();
-        // Whatever dies next, nobody resurrects the other copy.
-        registry.ledger().commit(taken.orElseThrow());
+        try {
+            // Whatever dies next, nobody resurrects the other copy.
+            registry.ledger().take(staged.orElseThrow());
+        } catch (UncheckedIOException e) {
+            return new Run.NeverRan(e.getMessage());
+        }
         long written = System.nanoTime();
         List<String> problems = new ArrayList<>();
         QemuArrival.Run ran = qemu.orElseThrow().run(problems);
@@ -219,13 +221,33 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(written - begun),
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
-            case RUNS -> new Run.Ran(qemu.orElseThrow().domain());
+            case RUNS -> {
+                commit();
+                yield new Run.Ran(qemu.orElseThrow().domain());
+            }
             case NEVER_RAN -> new Run.NeverRan(String.join("; ", problems));
             case MAY_HAVE_RUN -> {
-                registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
+                commit();
+                // With the generation that it may have run with: a daemon that is started anew must
+                // not take it for one that never ran.
+                registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation() + 1));
                 yield new Run.MayHaveRun(String.join("; ", problems));
             }
         };
+    }
+
+    /** Nobody was told of it yet. Until this a host that dies leaves it to a person. */
+    private void commit() {
+        try {
+            registry.ledger().commit(staged.orElseThrow());
+        } catch (UncheckedIOException e) {
+            LOG.warn(
+                    "event=take-over-not-on-disk domain={} reason=\"{}\" effect=\"if this host dies"
+                            + " node {} has to be told that the domain was here\"",
+                    domain.name(),
+                    e.getMessage(),
+                    entry.peer());
+        }
     }
 
     @Override
@@ -282,9 +304,9 @@ final class ArrivingDomain implements Arrival {
         if (qemu.isEmpty()) {
             memory.close();
         }
-        taken.ifPresent(registry.ledger()::unstage);
         place.remove((part, what) -> remains.add(feature(part), what));
         discardImages(remains);
+        staged.ifPresent(registry.ledger()::unstage);
         registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
         List<FeatureReport> all = remains.in(reports);
         for (FeatureReport report : all) {

@@ -38,8 +38,7 @@ final class ArrivingFeatures {
     private final HookPlace hooks;
     private final Map<String, String> environment;
     private Optional<FeatureReport> cached = Optional.empty();
-    private Optional<MemorySegment> base = Optional.empty();
-    private Optional<MemorySegment> sections = Optional.empty();
+    private Optional<HypervisorException> untaken = Optional.empty();
 
     /** Where hooks are and how long one may take. */
     record HookPlace(Path directory, java.time.Duration limit) {
@@ -124,10 +123,24 @@ final class ArrivingFeatures {
         return reports;
     }
 
-    /** What the devices are loaded from. */
-    void arrived(MemorySegment newBase, MemorySegment newSections) {
-        base = Optional.of(newBase);
-        sections = Optional.of(newSections);
+    void offerBase(MemorySegment base, QemuArrival qemu) {
+        offer(() -> qemu.offerBase(base));
+    }
+
+    void offerSections(MemorySegment base, MemorySegment part, QemuArrival qemu) {
+        offer(() -> qemu.offerSections(base, part));
+    }
+
+    /** What fails here fails the devices, when it is their turn. */
+    private void offer(Runnable some) {
+        if (untaken.isPresent()) {
+            return;
+        }
+        try {
+            some.run();
+        } catch (HypervisorException e) {
+            untaken = Optional.of(e);
+        }
     }
 
     private interface Attempt {
@@ -184,8 +197,10 @@ final class ArrivingFeatures {
     }
 
     private String devices(QemuArrival qemu) {
-        qemu.load(base.orElseThrow(), sections.orElseThrow());
-        return sections.get().byteSize() + " bytes of state are loaded";
+        if (untaken.isPresent()) {
+            throw untaken.get();
+        }
+        return qemu.load() + " bytes of state are loaded";
     }
 
     /** QEMU opens and locks its images when it loads the state; what failed shows here. */

@@ -55,6 +55,7 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
         for (BeginCookie.Disk disk : cookie.storage().disks()) {
             DomainSpec.Disk image = asking.writable(described, disk);
             if (asking.isToBeCopied(image, disk, cookie.storage().wish())) {
+                asking.requirePlaced(image, disk, directory);
                 copied.add(new LinkMessage.DiskSize(disk.disk(), disk.bytes()));
             }
         }
@@ -101,13 +102,25 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
         ReplicaPlaces.makeDirectory(spec, directory);
         return Optional.of(
                 ArrivingImages.open(
-                        journals,
-                        copies.stream()
-                                .map(
-                                        copy ->
-                                                new ReplicaImages.Image(
-                                                        Path.of(copy.path()), copy.bytes()))
-                                .toList()));
+                        journals, copies.stream().map(ArrivingStorage::image).toList()));
+    }
+
+    private static ReplicaImages.Image image(AcceptCookie.Copy copy) {
+        return new ReplicaImages.Image(Path.of(copy.path()), copy.bytes());
+    }
+
+    /**
+     * Looks whether {@link #open} would find what it needs; nothing is made.
+     *
+     * @throws holdfast.engine.ReplicationException if it would not
+     */
+    void look(Optional<Path> directory) {
+        ArrivingImages.look(
+                copies.stream()
+                        .map(ArrivingStorage::image)
+                        // Below the node's own directory what is missing is made.
+                        .filter(image -> directory.isEmpty() || Files.exists(image.path()))
+                        .toList());
     }
 
     /**
@@ -149,6 +162,25 @@ record ArrivingStorage(DomainSpec spec, List<AcceptCookie.Copy> copies) {
                     yield false;
                 }
             };
+        }
+
+        /**
+         * Of a block device nobody can see here whether the one of the same path is the source's
+         * own, as it is on a SAN. A copy into that would destroy the disk of a running guest.
+         */
+        void requirePlaced(DomainSpec.Disk image, BeginCookie.Disk disk, Optional<Path> directory) {
+            if (disk.probe().isEmpty() && directory.isEmpty() && image.namedReplica().isEmpty()) {
+                throw ApiException.badRequest(
+                        "disk "
+                                + image.path()
+                                + " is a block device, and its copy has no place of its own: under"
+                                + " the same path node "
+                                + node
+                                + " may have the very same device; name one, which may be that"
+                                + " path, as `replica` in the domain's description, or start node "
+                                + node
+                                + " with --replica-directory");
+            }
         }
 
         private void requireShared(Path image, BeginCookie.Disk disk) {

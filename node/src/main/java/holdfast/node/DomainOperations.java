@@ -133,14 +133,30 @@ final class DomainOperations {
             Node.requireLegalName(name);
             DomainSpec spec = described(name, qemu);
             HostedDomain domain = begin(spec, DomainRuntime.Origin.ATTACHED);
-            // Sockets of filters go where we may write; the monitor and the RAM file are theirs.
-            settle(domain, qemu, scratch, "attached");
-            return domain;
+            try {
+                // Sockets of filters go where we may write; the monitor and the RAM file are
+                // theirs.
+                settle(domain, qemu, scratch, "attached");
+                return domain;
+            } catch (RuntimeException e) {
+                letGo(domain, e);
+                throw e;
+            }
         } catch (RuntimeException e) {
             qemu.close();
             scratch.remove();
             throw translated(e);
         }
+    }
+
+    /** Takes back that a QEMU of others is a domain here; it runs on as it did. */
+    private void letGo(HostedDomain domain, RuntimeException reason) {
+        domain.replace(
+                view ->
+                        view.with(Optional.<HostedDomain.Body>empty())
+                                .with(DomainStatus.State.ENDED, DomainStatus.Role.UNPROTECTED)
+                                .telling("not attached: " + reason.getMessage()));
+        abandon(domain, reason);
     }
 
     /** Refused before its guest has stood still even once. */

@@ -89,11 +89,17 @@ final class ForwardedExport implements NbdExport {
     }
 
     /**
-     * Nothing: QEMU discards in its own image only where that was asked for, which the images of
-     * domains are not, and then what the guest finds there is anything.
+     * Never asked for: while a disk is mirrored QEMU forgets what its guest trims, for the disk's
+     * own image as well. A trim that came all the same would be one that the image of the guest has
+     * and its replica not.
      */
     @Override
-    public void trim(long offset, long lengthBytes, Durability durability) {}
+    public void trim(long offset, long lengthBytes, Durability durability) throws NbdException {
+        throw new NbdException(
+                NbdError.EPERM,
+                "a trim of %d bytes at %d of disk %d, which its replica could not follow"
+                        .formatted(lengthBytes, offset, disk));
+    }
 
     /** It would cost a round trip within each {@code stop}. */
     @Override

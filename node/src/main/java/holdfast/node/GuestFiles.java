@@ -23,14 +23,7 @@ final class GuestFiles {
      * @throws ApiException naming the key of a file that is absent or not what is said of it
      */
     static DomainSpec inspected(DomainSpec spec) {
-        spec.firmware().ifPresent(file -> require(spec, "firmware", file));
-        spec.boot()
-                .ifPresent(
-                        boot -> {
-                            require(spec, "boot.kernel", boot.kernel());
-                            boot.initrd().ifPresent(file -> require(spec, "boot.initrd", file));
-                        });
-        spec.serial().ifPresent(file -> requireDirectory(spec, file));
+        requireBoot(spec);
         List<DomainSpec.Disk> disks = new ArrayList<>();
         for (DomainSpec.Disk disk : spec.disks()) {
             disks.add(inspected(spec, "disks[" + disks.size() + "].", disk));
@@ -43,6 +36,22 @@ final class GuestFiles {
                     "domain \"" + spec.name() + "\": " + e.getMessage(),
                     e);
         }
+    }
+
+    /**
+     * What QEMU opens beside disk images.
+     *
+     * @throws ApiException as {@link #inspected}
+     */
+    static void requireBoot(DomainSpec spec) {
+        spec.firmware().ifPresent(file -> require(spec, "firmware", file));
+        spec.boot()
+                .ifPresent(
+                        boot -> {
+                            require(spec, "boot.kernel", boot.kernel());
+                            boot.initrd().ifPresent(file -> require(spec, "boot.initrd", file));
+                        });
+        spec.serial().ifPresent(file -> requireDirectory(spec, file));
     }
 
     private static DomainSpec.Disk inspected(DomainSpec spec, String prefix, DomainSpec.Disk disk) {

@@ -1,9 +1,7 @@
 package holdfast.node;
 
-import holdfast.engine.HypervisorException;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.migrate.FeaturePlan;
-import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceEvent;
 import holdfast.engine.migrate.SourceOutcome;
 import holdfast.engine.migrate.SourceState;
@@ -15,22 +13,14 @@ import holdfast.node.api.MigrateResult;
 import holdfast.node.api.MigrationStatus;
 import holdfast.node.api.Progress;
 import holdfast.node.api.ProgressListener;
-import holdfast.node.config.DomainFile;
-import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.BeginCookie;
-import holdfast.node.link.CookieJson;
-import holdfast.node.link.DiskStream;
 import holdfast.node.link.LinkRefusedException;
+import holdfast.node.link.MigrationInquiry;
 import holdfast.node.link.NodeAddress;
-import holdfast.node.link.PeerInquiry;
 import holdfast.node.session.MigrationSource;
 import holdfast.node.session.Telling;
 import holdfast.node.store.StoreException;
-import holdfast.qemu.disk.DiskNodes;
-import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.launch.DomainSpec;
-import holdfast.wire.ProtocolException;
-import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.Standing;
 
 import org.slf4j.Logger;
@@ -44,7 +34,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.UUID;
-import java.util.concurrent.TimeUnit;
 import java.util.function.UnaryOperator;
 import java.util.stream.Collectors;
 
@@ -63,11 +52,14 @@ final class MigrationHost {
     private final Registry registry;
     private final PrimaryHost primaries;
     private final Reprotector reprotector;
+    private final LostPeer lostPeer;
 
-    MigrationHost(Registry registry, PrimaryHost primaries, Reprotector reprotector) {
+    MigrationHost(
+            Registry registry, PrimaryHost primaries, Reprotector reprotector, LostPeer lostPeer) {
         this.registry = registry;
         this.primaries = primaries;
         this.reprotector = reprotector;
+        this.lostPeer = lostPeer;
     }
 
     /** Moves the domain; returns when that is over. The caller holds its operation. */
@@ -76,7 +68,7 @@ final class MigrationHost {
         requireMovable(domain, domain.view());
         FeaturePlan plan = plan(domain.view().spec(), request);
         NodeAddress peer = PrimaryHost.address(request.node());
-        leaveProtection(domain, peer, progress);
+        leaveProtection(domain, request, plan, peer, progress);
         HostedDomain.View view = domain.view();
         HostedDomain.Body body = requireMovable(domain, view);
         Optional<BeginCookie.Staying> staying =
@@ -96,18 +88,11 @@ final class MigrationHost {
         remember(domain, entry, view.role(), peer);
         Outgoing outgoing = new Outgoing(domain, entry, view.role());
         try (StorageProbes probes = StorageProbes.write(view.spec(), body.qemu().qmp(), id)) {
+            MigrationOffer offer =
+                    new MigrationOffer(view, body, request, plan, peer, id, probes, staying);
             MigrationSource source =
                     MigrationSource.open(
-                            settings(
-                                    view,
-                                    body,
-                                    request,
-                                    plan,
-                                    peer,
-                                    id,
-                                    probes,
-                                    staying,
-                                    orderedNanos),
+                            offer.settings(orderedNanos),
                             new QemuGuest(
                                     body.qemu(),
                                     body.operated(),
@@ -117,15 +102,7 @@ final class MigrationHost {
                                     QemuGuest.Output.UNHELD,
                                     registry.mirroring()),
                             new GuestThrottle(body.operated()),
-                            (copies, stream) ->
-                                    disks(
-                                            view.spec(),
-                                            body,
-                                            probes,
-                                            request,
-                                            copies,
-                                            stream,
-                                            registry.mirroring()),
+                            (copies, stream) -> offer.disks(copies, stream, registry.mirroring()),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
@@ -146,73 +123,6 @@ final class MigrationHost {
                 .ifPresent(reason -> source.post(new SourceEvent.DomainEnded(reason)));
         source.begin();
         return await(domain, outgoing, source, progress);
-    }
-
-    private static Optional<MigrationSource.Disks> disks(
-            DomainSpec spec,
-            HostedDomain.Body body,
-            StorageProbes probes,
-            MigrateRequest request,
-            List<AcceptCookie.Copy> copies,
-            Optional<DiskStream> stream,
-            Mirroring mirroring) {
-        if (request.storage() == MigrateRequest.Storage.COPY
-                && copies.size() < probes.disks().size()) {
-            throw new HypervisorException(
-                    "migrate",
-                    "the destination's release cannot copy disks; run the same release on both"
-                            + " nodes, or leave --storage copy out");
-        }
-        requireAsked(probes, copies);
-        return stream.map(
-                to ->
-                        new MirroredDisks(
-                                body.qemu().qmp(),
-                                body.qemu().qemu().process().pid(),
-                                body.operated().detaching(),
-                                body.place().files().qmpOutOfBand(),
-                                body.place().files().directory(),
-                                copies.stream()
-                                        .map(
-                                                copy ->
-                                                        new MirroredDisks.Source(
-                                                                copy.disk(),
-                                                                DiskNodes.of(
-                                                                        body.qemu().qmp(),
-                                                                        spec,
-                                                                        copy.disk()),
-                                                                copy.bytes()))
-                                        .toList(),
-                                to,
-                                mirroring));
-    }
-
-    private static void requireAsked(StorageProbes probes, List<AcceptCookie.Copy> copies) {
-        for (AcceptCookie.Copy copy : copies) {
-            boolean known =
-                    probes.disks().stream()
-                            .anyMatch(d -> d.disk() == copy.disk() && d.bytes() == copy.bytes());
-            if (!known || copies.stream().filter(c -> c.disk() == copy.disk()).count() > 1) {
-                throw new HypervisorException(
-                        "migrate",
-                        "the destination asks for disk %d of %d bytes, which it was not offered"
-                                .formatted(copy.disk(), copy.bytes()));
-            }
-        }
-    }
-
-    /** The destination cannot see it either, and an older one would not ask. */
-    private static void requireDecidable(
-            DomainSpec spec, StorageProbes probes, MigrateRequest request) {
-        for (BeginCookie.Disk disk : probes.disks()) {
-            if (disk.probe().isEmpty() && request.storage() == MigrateRequest.Storage.AUTO) {
-                throw ApiException.badRequest(
-                        "disk "
-                                + spec.disks().get(disk.disk()).path()
-                                + " is a block device: whether the destination has the same one"
-                                + " cannot be seen; say --storage shared or --storage copy");
-            }
-        }
     }
 
     private static HostedDomain.Body requireMovable(HostedDomain domain, HostedDomain.View view) {
@@ -270,20 +180,23 @@ final class MigrationHost {
 
     /**
      * A domain that is to stay protected moves without protection, and is protected again by its
-     * new node, or here where it stays. Nothing is ended before the destination has answered.
+     * new node, or here where it stays. Nothing is ended before the destination has said that it
+     * could take it, and has been asked all that can be asked while protection lasts.
      */
-    private void leaveProtection(HostedDomain domain, NodeAddress peer, ProgressListener progress) {
-        if (!(domain.view().session()
-                        instanceof HostedDomain.Session.Primary(var session, boolean _))
-                || domain.view().role() != DomainStatus.Role.PRIMARY) {
+    private void leaveProtection(
+            HostedDomain domain,
+            MigrateRequest request,
+            FeaturePlan plan,
+            NodeAddress peer,
+            ProgressListener progress) {
+        HostedDomain.View view = domain.view();
+        if (!(view.session() instanceof HostedDomain.Session.Primary(var session, boolean _))
+                || view.role() != DomainStatus.Role.PRIMARY) {
             return;
         }
-        try {
-            PeerInquiry.ask(
-                    peer, registry.self(), UUID.randomUUID(), LinkMessage.Question.STANDING);
-        } catch (IOException | ProtocolException e) {
-            throw refusal(peer, e);
-        }
+        progress.progress(
+                new Progress("preparing", 0, 0, 0, "asking " + peer + " whether it could come"));
+        requireWelcome(domain, view, request, plan, peer);
         progress.progress(
                 new Progress(
                         "preparing",
@@ -292,6 +205,28 @@ final class MigrationHost {
                         0,
                         "protection by node " + session.peerName() + " ends for the move"));
         primaries.leave(domain, session);
+    }
+
+    private void requireWelcome(
+            HostedDomain domain,
+            HostedDomain.View view,
+            MigrateRequest request,
+            FeaturePlan plan,
+            NodeAddress peer) {
+        HostedDomain.Body body = domain.requireBody();
+        Optional<BeginCookie.Staying> staying =
+                domain.wish().flatMap(wish -> reprotector.parting(wish, peer));
+        UUID id = UUID.randomUUID();
+        try (StorageProbes probes = StorageProbes.write(view.spec(), body.qemu().qmp(), id)) {
+            MigrationOffer offer =
+                    new MigrationOffer(view, body, request, plan, peer, id, probes, staying);
+            offer.requireWanted(
+                    MigrationInquiry.ask(
+                                    peer, registry.self(), offer.opening(BeginCookie.Intent.ASK))
+                            .copies());
+        } catch (IOException | RuntimeException e) {
+            throw refusal(peer, e);
+        }
     }
 
     private static FeaturePlan plan(DomainSpec spec, MigrateRequest request) {
@@ -315,67 +250,6 @@ final class MigrationHost {
         } catch (IllegalArgumentException e) {
             throw new ApiException(ApiException.Kind.BAD_REQUEST, e.getMessage(), e);
         }
-    }
-
-    private MigrationSource.Settings settings(
-            HostedDomain.View view,
-            HostedDomain.Body body,
-            MigrateRequest request,
-            FeaturePlan plan,
-            NodeAddress peer,
-            UUID id,
-            StorageProbes probes,
-            Optional<BeginCookie.Staying> staying,
-            long orderedNanos) {
-        DomainSpec spec = PrimaryHost.seenNow(view.spec(), body);
-        requireDecidable(spec, probes, request);
-        BeginCookie cookie =
-                new BeginCookie(
-                        holdfast.engine.migrate.Cookies.VERSION,
-                        body.qemu().qemu().version().toString(),
-                        DomainFile.write(spec),
-                        QemuArrival.cpuFeatures(body.qemu().qmp()),
-                        plan.features(),
-                        probes.paths(),
-                        new BeginCookie.Storage(
-                                switch (request.storage()) {
-                                    case AUTO -> BeginCookie.Wish.AUTO;
-                                    case SHARED -> BeginCookie.Wish.SHARED;
-                                    case COPY -> BeginCookie.Wish.COPY;
-                                },
-                                probes.disks()),
-                        staying.orElse(null));
-        return new MigrationSource.Settings(
-                peer,
-                new LinkMessage.OpenMigration(
-                        id,
-                        spec.name(),
-                        view.generation(),
-                        spec.memoryBytes(),
-                        request.heartbeatMillis(),
-                        request.deadlineMillis(),
-                        request.connections(),
-                        CookieJson.write(cookie)),
-                plan,
-                new PrecopyPolicy(
-                        TimeUnit.MILLISECONDS.toNanos(request.downtimeMillis()),
-                        request.roundsMax(),
-                        request.autoConverge()
-                                ? PrecopyPolicy.Convergence.THROTTLED
-                                : PrecopyPolicy.Convergence.AS_IS),
-                request.timeoutSeconds() == 0
-                        ? Optional.empty()
-                        : Optional.of(
-                                new MigrationSource.Limit(
-                                        Duration.ofSeconds(request.timeoutSeconds()),
-                                        switch (request.onTimeout()) {
-                                            case CANCEL -> MigrationSource.OnTimeout.CANCEL;
-                                            case STOP -> MigrationSource.OnTimeout.STOP;
-                                        })),
-                request.bandwidthMibPerSecond() << 20,
-                Registry.compression(request.compress()),
-                Duration.ofSeconds(request.featureSeconds()),
-                orderedNanos);
     }
 
     private void remember(
@@ -499,6 +373,7 @@ final class MigrationHost {
         private final SessionLedger.Entry entry;
         private final DomainStatus.Role before;
         private volatile Optional<MigrationSource> source = Optional.empty();
+        private volatile boolean operatorWentOn;
 
         Outgoing(HostedDomain domain, SessionLedger.Entry entry, DomainStatus.Role before) {
             this.domain = domain;
@@ -534,6 +409,7 @@ final class MigrationHost {
 
         @Override
         public void goOn(String reason) {
+            operatorWentOn = true;
             source.orElseThrow().post(new SourceEvent.OperatorGoesOn(reason));
         }
 
@@ -600,8 +476,12 @@ final class MigrationHost {
                                     + moved.generation()
                                     + left());
                 }
-                case SourceOutcome.RolledBack back ->
-                        stays("not moved, it runs here: " + back.reason());
+                case SourceOutcome.RolledBack back -> {
+                    if (operatorWentOn) {
+                        toldLater();
+                    }
+                    stays("not moved, it runs here: " + back.reason());
+                }
                 case SourceOutcome.DomainEnded ended -> {
                     reprotector.gone(domain);
                     note(Standing.UNKNOWN, entry.generation());
@@ -624,6 +504,15 @@ final class MigrationHost {
                                                             is.settings().peer(),
                                                             registry.self(),
                                                             is.settings().opening().migration())));
+        }
+
+        /**
+         * The destination has not said that its copy is dead, a person has: it hears of it when it
+         * is back, and the copy here is of no older generation than the one there.
+         */
+        private void toldLater() {
+            domain.replace(v -> v.withGeneration(entry.generation() + 1));
+            lostPeer.dismissLate(NodeAddress.parse(entry.peer()), entry.session());
         }
 
         /** What becomes of images whose content is elsewhere now. */

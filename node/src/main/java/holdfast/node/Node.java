@@ -163,13 +163,14 @@ public final class Node implements NodeApi, AutoCloseable {
                         settings.ramDirectory(),
                         settings.replicaDirectory(),
                         new DomainStore<>(settings.state().domains(), DomainFile.CODEC),
-                        new SessionLedger(state.resolve("sessions")),
+                        new SessionLedger(
+                                state.resolve("sessions"), settings.state().run().resolve("taken")),
                         mirroring);
         reprotector = new Reprotector(registry, settings.looks());
         secondaries = new SecondaryHost(registry, reprotector);
         lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));
         primaries = new PrimaryHost(registry, reprotector, lostPeer);
-        migrations = new MigrationHost(registry, primaries, reprotector);
+        migrations = new MigrationHost(registry, primaries, reprotector, lostPeer);
         arrivals =
                 new ArrivalHost(
                         registry,

@@ -2,6 +2,7 @@ package holdfast.node;
 
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.StateSave;
 import holdfast.qemu.memory.GuestActivity;
 import holdfast.qemu.net.GuestStop;
 
@@ -116,7 +117,7 @@ final class OperatedDomain implements Domain, GuestActivity {
     }
 
     @Override
-    public DeviceState saveForHandOver() {
-        return domain.saveForHandOver();
+    public StateSave beginHandOver() {
+        return domain.beginHandOver();
     }
 }

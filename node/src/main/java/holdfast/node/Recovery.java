@@ -43,6 +43,7 @@ final class Recovery {
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final long ASK_AGAIN_SECONDS = 5;
+    private static final String RUNNING = "running";
 
     /** Whatever ran before the host was started anew: the kernel's own number is nobody's. */
     private static final ProcessIdentity NO_PROCESS = new ProcessIdentity(0, 0);
@@ -100,7 +101,7 @@ final class Recovery {
             return;
         }
         if (runtime.role() == DomainStatus.Role.ARRIVING) {
-            meetArrival(stored, runtime, process, place);
+            meetArrival(stored, runtime, process, place, hostRestarted);
             return;
         }
         if (!process.alive()) {
@@ -115,7 +116,7 @@ final class Recovery {
             return;
         }
         switch (runtime.role()) {
-            case UNPROTECTED, SURVIVOR -> adopt(stored, runtime, place);
+            case UNPROTECTED, SURVIVOR -> adoptAlone(stored, runtime, place);
             case PRIMARY -> mute(stored, runtime, place);
             case MOVING -> meetMoving(stored, runtime, place);
             case SECONDARY, ARRIVING -> throw new IllegalStateException("handled above");
@@ -163,13 +164,15 @@ final class Recovery {
 
     /**
      * A domain that was being moved here. Where it was handed over it is this node's, whether it
-     * has run yet or not: its whole state was loaded before. Else it is given back.
+     * has run yet or not: its whole state was loaded before. Else it is given back, unless the host
+     * died: the last word of a hand-over may not have been on its disk.
      */
     private void meetArrival(
             DomainStore.Stored<DomainSpec> stored,
             DomainRuntime runtime,
             ProcessIdentity process,
-            DomainPlace place) {
+            DomainPlace place,
+            boolean hostRestarted) {
         Optional<SessionLedger.Entry> session =
                 registry.ledger()
                         .newestAsSecondary(stored.name())
@@ -200,19 +203,35 @@ final class Recovery {
         registry.store().remove(stored.name());
         // One that was handed over and is gone stays handed over: the other copy is older.
         if (!(tookOver && gone)) {
-            session.ifPresent(
-                    entry ->
-                            registry.ledger()
-                                    .put(entry.with(Standing.DISCARDED, runtime.generation())));
+            session.ifPresent(entry -> giveBack(entry, hostRestarted));
         }
         LOG.info(
                 "event=arrival-discarded domain={} reason=\"the daemon that took it in died\"",
                 stored.name());
     }
 
+    private void giveBack(SessionLedger.Entry entry, boolean hostRestarted) {
+        if (hostRestarted && registry.ledger().isStaged(entry)) {
+            LOG.warn(
+                    "event=arrival-undecided domain={} migration={} reason=\"this host died while"
+                            + " it was being moved here\" next=\"if node {} asks whose it is,"
+                            + " decide there\"",
+                    entry.domain(),
+                    entry.session(),
+                    entry.peer());
+            return;
+        }
+        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
+    }
+
     private static boolean runs(DomainRuntime runtime) {
+        return status(runtime).equals(RUNNING);
+    }
+
+    /** QEMU's run state. */
+    private static String status(DomainRuntime runtime) {
         try (QmpClient qmp = QmpClient.connect(Path.of(runtime.qmpSocket()), CONNECT_LIMIT)) {
-            return qmp.execute("query-status").path("running").asBoolean();
+            return qmp.execute("query-status").path("status").asText();
         }
     }
 
@@ -235,7 +254,7 @@ final class Recovery {
             DomainRuntime survivor =
                     runtime.alone(DomainStatus.Role.SURVIVOR, session.get().generation());
             if (hasRun(survivor)) {
-                registry.tryRemember(adopt(stored, survivor, place), "");
+                registry.tryRemember(adoptAlone(stored, survivor, place), "");
                 return;
             }
         }
@@ -255,6 +274,9 @@ final class Recovery {
                 stored.name());
     }
 
+    /**
+     * One that may have run here, and is undecided for that, has the generation of one that did.
+     */
     private static boolean belongs(SessionLedger.Entry entry, DomainRuntime runtime) {
         return entry.generation()
                 == (entry.standing() == Standing.TOOK_OVER
@@ -264,9 +286,7 @@ final class Recovery {
 
     /** QEMU leaves this state at its first {@code cont} and never comes back to it. */
     private static boolean hasRun(DomainRuntime runtime) {
-        try (QmpClient qmp = QmpClient.connect(Path.of(runtime.qmpSocket()), CONNECT_LIMIT)) {
-            return !qmp.execute("query-status").path("status").asText().equals("prelaunch");
-        }
+        return !status(runtime).equals("prelaunch");
     }
 
     /** An attached domain's monitor is in a directory of others: nothing there is ours. */
@@ -300,7 +320,7 @@ final class Recovery {
         removeMirrors(runtime, place);
         QemuDomain qemu = QemuDomain.attachAgain(Path.of(runtime.qmpSocket()), place.deviceState());
         NicGate.removeLeftovers(qemu.qmp());
-        boolean runs = qemu.status().equals("running");
+        boolean runs = qemu.status().equals(RUNNING);
         HostedDomain domain =
                 domain(
                         stored.spec(),
@@ -318,6 +338,55 @@ final class Recovery {
         registry.add(domain);
         GuestWatch.begin(registry, domain, qemu);
         return domain;
+    }
+
+    /**
+     * As {@link #adopt}, one that this node has alone: where the dead daemon stopped it, it runs.
+     */
+    private HostedDomain adoptAlone(
+            DomainStore.Stored<DomainSpec> stored, DomainRuntime runtime, DomainPlace place) {
+        // Taking charge of a guest that stands still changes what QEMU says.
+        String status = status(runtime);
+        HostedDomain domain = adopt(stored, runtime, place);
+        if (domain.view().state() == DomainStatus.State.PAUSED) {
+            SuspendedGuest.staysBecause(stored, runtime, status, registry.ledger())
+                    .ifPresentOrElse(why -> staySuspended(domain, why), () -> runAgain(domain));
+        }
+        return domain;
+    }
+
+    private static void runAgain(HostedDomain domain) {
+        try {
+            domain.requireBody().operated().release(OperatedDomain.Hold.OPERATOR);
+            domain.replace(
+                    view ->
+                            view.with(DomainStatus.State.RUNNING, view.role())
+                                    .telling(
+                                            "met again after the daemon was started anew; the one"
+                                                    + " that died had suspended it, and it runs"
+                                                    + " again"));
+        } catch (HypervisorException e) {
+            domain.replace(view -> view.telling(suspended(domain, e.getMessage())));
+        }
+    }
+
+    private void staySuspended(HostedDomain domain, String why) {
+        domain.replace(view -> view.telling(suspended(domain, why)));
+        try {
+            // What QEMU says now is no sign any more of who suspended it.
+            registry.rememberPause(domain);
+        } catch (StoreException e) {
+            LOG.error(
+                    "event=not-remembered domain={} reason=\"{}\"", domain.name(), e.getMessage());
+        }
+    }
+
+    private static String suspended(HostedDomain domain, String why) {
+        return "met again after the daemon was started anew, suspended: "
+                + why
+                + "; `holdfast unpause "
+                + domain.name()
+                + "` lets it go on";
     }
 
     /** Its output is dropped by the filters the dead daemon left; now it does not run either. */

@@ -2,6 +2,7 @@ package holdfast.node;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.disk.ReplicaImages;
+import holdfast.qemu.launch.DiskImage;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.wire.link.LinkMessage;
 
@@ -58,7 +59,7 @@ final class ReplicaPlaces {
             Path replica =
                     directory
                             .map(d -> d.resolve(spec.name()).resolve(fileName(size.index())))
-                            .orElseGet(disk::replica);
+                            .orElseGet(() -> named(disk));
             disks.set(
                     size.index(),
                     new DomainSpec.Disk(
@@ -70,6 +71,23 @@ final class ReplicaPlaces {
                             Optional.empty()));
         }
         return spec.withDisks(disks);
+    }
+
+    /**
+     * @throws ApiException for a block device that nobody named: it may be the other node's own,
+     *     under the same path, as on a SAN; nothing that can be seen here tells them apart
+     */
+    private static Path named(DomainSpec.Disk disk) {
+        if (disk.namedReplica().isEmpty() && DiskImage.isBlockDevice(disk.replica())) {
+            throw ApiException.badRequest(
+                    "the replica of disk "
+                            + disk.path()
+                            + " would be written over the block device of that path, which may be"
+                            + " the very same on both nodes; name a place for it, which may be"
+                            + " that path, as `replica` in the domain's description, or start the"
+                            + " node that is to have it with --replica-directory");
+        }
+        return disk.replica();
     }
 
     private static String fileName(int index) {

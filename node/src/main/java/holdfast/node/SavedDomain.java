@@ -57,11 +57,12 @@ final class SavedDomain implements AutoCloseable {
         receiver = Optional.of(pages);
         switch (pages.next()) {
             case PageReceiver.Read.Whole _ -> {
-                if (pages.base().isEmpty() || pages.sections().isEmpty()) {
+                if (pages.base().isEmpty() || pages.sections().size() != 1) {
                     throw broken(pages, "device state 0 and 1", "an end without");
                 }
             }
-            case PageReceiver.Read.Base _ -> throw broken(pages, "an END", "a checkpoint");
+            case PageReceiver.Read.Base _, PageReceiver.Read.Sections _ ->
+                    throw broken(pages, "an END", "a checkpoint");
             case PageReceiver.Read.Ended(String where) ->
                     throw broken(pages, "an END", "the end of the file " + where);
         }
@@ -72,7 +73,7 @@ final class SavedDomain implements AutoCloseable {
     }
 
     MemorySegment sections() {
-        return receiver.flatMap(PageReceiver::sections).orElseThrow();
+        return receiver.orElseThrow().sections().getFirst();
     }
 
     private ProtocolException broken(PageReceiver pages, String expected, String found) {

@@ -35,6 +35,7 @@ final class SessionLedger {
     private static final Logger LOG = LoggerFactory.getLogger(SessionLedger.class);
     private static final ObjectMapper JSON = JsonMapper.builder().build();
     private static final String SUFFIX = ".json";
+    private static final String STAGED = ".staged";
 
     /** What this node was in a session. */
     enum Side {
@@ -66,11 +67,19 @@ final class SessionLedger {
     private static final int PUTS_PER_PRUNE = 100;
 
     private final Path directory;
+    private final Path takenDirectory;
     private int putsUntilPrune;
 
-    SessionLedger(Path directory) throws IOException {
+    /**
+     * @param directory on a disk
+     * @param takenDirectory which outlives the daemon; best in a memory file system
+     */
+    SessionLedger(Path directory, Path takenDirectory) throws IOException {
         this.directory = directory;
+        this.takenDirectory = takenDirectory;
         Files.createDirectories(directory);
+        Files.createDirectories(takenDirectory);
+        commitTaken();
         prune();
     }
 
@@ -83,6 +92,9 @@ final class SessionLedger {
         Path file = directory.resolve(entry.session() + SUFFIX);
         try {
             putBeside(entry, file);
+            if (entry.standing() != Standing.UNDECIDED) {
+                forgetStaged(entry);
+            }
             putsUntilPrune--;
             if (putsUntilPrune == 0) {
                 tryPrune();
@@ -157,43 +169,102 @@ final class SessionLedger {
         }
     }
 
-    /** An entry that is on the disk, and holds from {@link #commit} on. */
-    record Staged(Path beside, Path file) {}
+    /** An entry that is on the disk, and holds from {@link #take} or {@link #commit} on. */
+    record Staged(UUID session, Path beside, Path file, Path taken) {}
 
     /**
-     * Writes an entry down ahead of the moment from which it holds, so that only its name is left
-     * to be changed then.
+     * Writes an entry down ahead of the moment from which it holds. A host that dies after this
+     * leaves it open whether it came to hold, until {@link #commit} or {@link #unstage}; a daemon
+     * that dies does not.
+     *
+     * @throws UncheckedIOException if it cannot be made durable
      */
     synchronized Staged stage(Entry entry) {
-        Path file = directory.resolve(entry.session() + SUFFIX);
-        Path beside = directory.resolve(entry.session() + ".staged");
+        String session = entry.session().toString();
+        Staged staged =
+                new Staged(
+                        entry.session(),
+                        directory.resolve(session + STAGED),
+                        directory.resolve(session + SUFFIX),
+                        takenDirectory.resolve(session));
         try {
-            write(beside, entry);
-            return new Staged(beside, file);
+            write(staged.beside(), entry);
+            forceNames();
+            return staged;
         } catch (IOException e) {
-            throw unwritten(entry.session().toString(), file, e);
+            throw unwritten(staged, e);
+        }
+    }
+
+    /** Whether an undecided session may have been decided just before the host died. */
+    synchronized boolean isStaged(Entry entry) {
+        return entry.standing() == Standing.UNDECIDED
+                && Files.exists(directory.resolve(entry.session() + STAGED));
+    }
+
+    /**
+     * From the return on the entry holds, whatever process dies. Waits for no disk; {@link #commit}
+     * is to follow.
+     *
+     * @throws UncheckedIOException if it does not; then what it says must not happen
+     */
+    synchronized void take(Staged staged) {
+        try {
+            Files.createFile(staged.taken());
+        } catch (IOException e) {
+            throw unwritten(staged, e);
         }
     }
 
     /**
      * From the return on the entry holds, whatever dies.
      *
-     * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen
+     * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen,
+     *     unless it was taken
      */
     synchronized void commit(Staged staged) {
         try {
             rename(staged.beside(), staged.file());
+            Files.deleteIfExists(staged.taken());
         } catch (IOException e) {
-            throw unwritten(staged.file().getFileName().toString(), staged.file(), e);
+            throw unwritten(staged, e);
         }
     }
 
-    /** Forgets what was staged and never committed. */
+    /**
+     * What was staged does not hold, whether it was taken or not. To be called before another end
+     * is written down: a daemon that dies in between has the session undecided.
+     *
+     * @throws UncheckedIOException if it may hold still
+     */
     synchronized void unstage(Staged staged) {
         try {
-            Files.deleteIfExists(staged.beside());
+            Files.deleteIfExists(staged.taken());
         } catch (IOException e) {
-            LOG.warn("event=left-behind what={} reason=\"{}\"", staged.beside(), e.getMessage());
+            throw new UncheckedIOException("cannot remove " + staged.taken(), e);
+        }
+    }
+
+    private void forgetStaged(Entry decided) {
+        Path left = directory.resolve(decided.session() + STAGED);
+        try {
+            Files.deleteIfExists(left);
+        } catch (IOException e) {
+            LOG.warn("event=left-behind what={} reason=\"{}\"", left, e.getMessage());
+        }
+    }
+
+    /** What a daemon took that died before it was on the disk. */
+    private void commitTaken() throws IOException {
+        try (Stream<Path> files = Files.list(takenDirectory)) {
+            for (Path taken : files.toList()) {
+                String session = taken.getFileName().toString();
+                Path staged = directory.resolve(session + STAGED);
+                if (Files.exists(staged)) {
+                    rename(staged, directory.resolve(session + SUFFIX));
+                }
+                Files.delete(taken);
+            }
         }
     }
 
@@ -214,17 +285,21 @@ final class SessionLedger {
 
     private void rename(Path beside, Path file) throws IOException {
         Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
+        forceNames();
+    }
+
+    private void forceNames() throws IOException {
         try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
             names.force(true);
         }
     }
 
-    private static UncheckedIOException unwritten(String what, Path file, IOException e) {
+    private static UncheckedIOException unwritten(Staged staged, IOException e) {
         return new UncheckedIOException(
                 "cannot remember session "
-                        + what
+                        + staged.session()
                         + " in "
-                        + file
+                        + staged.file()
                         + ": "
                         + e.getMessage()
                         + "; make room there",
@@ -232,7 +307,8 @@ final class SessionLedger {
     }
 
     synchronized Optional<Entry> get(UUID session) {
-        return read(directory.resolve(session + SUFFIX));
+        boolean taken = Files.exists(takenDirectory.resolve(session.toString()));
+        return read(directory.resolve(session + (taken ? STAGED : SUFFIX)));
     }
 
     /** The newest session of a domain in which this node was the primary. */

@@ -63,7 +63,8 @@ final class StorageProbes implements AutoCloseable {
 
     private void add(int index, DomainSpec spec, QmpClient qmp, UUID migration) throws IOException {
         // First: it also says whether the disk can be moved at all.
-        String node = DiskNodes.of(qmp, spec, index);
+        String node =
+                DiskMirror.aboveDisk(qmp, index).orElseGet(() -> DiskNodes.of(qmp, spec, index));
         Path real = spec.disks().get(index).path().toRealPath();
         String probe = "";
         if (!DiskImage.isBlockDevice(real)) {

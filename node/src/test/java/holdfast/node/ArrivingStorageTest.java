@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.OptionalLong;
 import java.util.UUID;
 
 class ArrivingStorageTest {
@@ -63,7 +64,8 @@ class ArrivingStorageTest {
                 List.of(),
                 probes,
                 wish == null ? null : new BeginCookie.Storage(wish, List.of(disks)),
-                null);
+                null,
+                BeginCookie.Intent.MOVE);
     }
 
     private static BeginCookie.Disk named(String name, String probe) {
@@ -173,16 +175,34 @@ class ArrivingStorageTest {
                 web(),
                 cookie(List.of(), BeginCookie.Wish.SHARED, named("loop0", "")),
                 "block device on the source and not on node b");
-        assertThat(
-                        decide(
-                                        web(),
-                                        cookie(
-                                                List.of(),
-                                                BeginCookie.Wish.COPY,
-                                                named("loop0", "")),
-                                        Optional.empty())
-                                .copies())
-                .hasSize(1);
+    }
+
+    @Test
+    void a_copied_block_device_needs_a_place_that_somebody_named() {
+        BeginCookie copied = cookie(List.of(), BeginCookie.Wish.COPY, named("loop0", ""));
+        refused(
+                web(),
+                copied,
+                image + " is a block device",
+                "`replica` in the domain's description",
+                "start node b with --replica-directory");
+        assertThat(decide(web(), copied, Optional.of(replicas)).copies())
+                .extracting(AcceptCookie.Copy::path)
+                .containsExactly(replicas.resolve("web/disk0.raw").toString());
+        for (Path place : List.of(directory.resolve("copy.raw"), image)) {
+            DomainSpec named =
+                    domain(
+                            new DomainSpec.Disk(
+                                    image,
+                                    DomainSpec.Format.RAW,
+                                    DomainSpec.Access.READ_WRITE,
+                                    OptionalLong.empty(),
+                                    Optional.of(place),
+                                    Optional.empty()));
+            assertThat(decide(named, copied, Optional.empty()).copies())
+                    .extracting(AcceptCookie.Copy::path)
+                    .containsExactly(place.toString());
+        }
     }
 
     @Test

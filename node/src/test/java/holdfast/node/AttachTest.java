@@ -96,6 +96,27 @@ class AttachTest {
     }
 
     @Test
+    void one_that_stands_still_is_left_so_by_a_restarted_daemon_which_says_so() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                Foreign qemu = new Foreign(hosts, List.of())) {
+            Node a = hosts.start("a");
+            a.attach(new AttachRequest(qemu.monitor.toString(), "mine"));
+            a.abandon();
+            try (QmpClient others = QmpClient.connect(qemu.monitor, LIMIT)) {
+                others.execute("stop");
+            }
+            for (int starts = 0; starts < 2; starts++) {
+                Node again = hosts.start("a");
+                DomainStatus met = again.status("mine");
+                assertThat(met.state()).isEqualTo(State.PAUSED);
+                assertThat(met.lastEvent().text()).contains("`holdfast unpause mine`");
+                again.abandon();
+            }
+            assertThat(hosts.start("a").unpause("mine").state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
     void an_attached_domain_is_saved_and_restored_as_it_was_started() throws Exception {
         try (TestHosts hosts = new TestHosts();
                 Foreign qemu = new Foreign(hosts, List.of())) {
@@ -126,6 +147,28 @@ class AttachTest {
                     .hasMessageContaining("-device virtio-balloon-pci");
             assertThat(balloon.process.alive()).isTrue();
             assertThat(a.list()).isEmpty();
+        }
+    }
+
+    @Test
+    void one_that_cannot_be_remembered_is_not_attached_and_can_be_later() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                Foreign qemu = new Foreign(hosts, List.of())) {
+            Node a = hosts.start("a");
+            AttachRequest request = new AttachRequest(qemu.monitor.toString(), null);
+            Path home = hosts.directory.resolve("a/domains/theirs");
+            // In the way of the last of its files.
+            Files.createDirectories(home.resolve("runtime.json.new"));
+            assertThatThrownBy(() -> a.attach(request))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("cannot write " + home.resolve("runtime.json"));
+            assertThat(a.list()).isEmpty();
+            assertThat(home).doesNotExist();
+            assertThat(qemu.process.alive()).isTrue();
+            try (QmpClient free = QmpClient.connect(qemu.monitor, LIMIT)) {
+                assertThat(free.execute("query-status").path("running").asBoolean()).isTrue();
+            }
+            assertThat(a.attach(request).state()).isEqualTo(State.RUNNING);
         }
     }
 

@@ -23,8 +23,10 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -80,6 +82,76 @@ class AttachedDiskTest {
             a.destroy("theirs");
             qemu.guest().requirePattern(back);
         }
+    }
+
+    /** What QEMU does with trims while a disk is mirrored, and that both images stay equal. */
+    @ParameterizedTest
+    @ValueSource(strings = {"raw", "qcow2"})
+    void what_a_guest_trims_while_it_is_mirrored_is_trimmed_on_neither_side(String format)
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Path trimmed = Path.of(hosts.directory.toString(), "trimmed");
+            LoopDevice.run(
+                    List.of("qemu-img", "create", "-q", "-f", format, trimmed.toString(), "4M"));
+            String words =
+                    "-drive file=IMAGE,format=raw,if=virtio -blockdev driver="
+                            + format
+                            + ",node-name=t,discard=unmap,detect-zeroes=unmap,file.driver=file"
+                            + ",file.discard=unmap,file.filename="
+                            + trimmed
+                            + " -device virtio-blk-pci,drive=t,id=t";
+            try (ForeignQemu qemu = ForeignQemu.withDiskGuest(hosts, "raw", words);
+                    QmpClient operator = QmpClient.connect(qemu.operator(), LIMIT)) {
+                Node a = hosts.start("a");
+                Node b = hosts.start("b");
+                a.attach(new AttachRequest(qemu.monitor().toString(), null));
+                guest(operator, "write -P 0x5a 0 4M");
+                guest(operator, "discard 0 512k");
+                a.remus(
+                        TestHosts.remus("theirs", b, ArbiterKind.OPERATOR),
+                        ProgressListener.none());
+                guest(operator, "discard 1M 1M");
+                guest(operator, "discard 2050k 1k");
+                guest(operator, "write -P 0 3M 64k");
+                guest(operator, "write -z -u 3200k 64k");
+                long since = a.status("theirs").protection().epochsCommitted();
+                await(a, "theirs", s -> s.protection().epochsCommitted() >= since + 3);
+                b.failover("theirs");
+                b.destroy("theirs");
+
+                Path own = hosts.directory.resolve("own");
+                LoopDevice.run(
+                        List.of(
+                                "qemu-img",
+                                "convert",
+                                "-O",
+                                "raw",
+                                trimmed.toString(),
+                                own.toString()));
+                byte[] replica =
+                        Files.readAllBytes(hosts.directory.resolve("b-replicas/theirs/disk1.raw"));
+                byte[] expected = new byte[4 << 20];
+                Arrays.fill(expected, 512 << 10, expected.length, (byte) 0x5a);
+                Arrays.fill(expected, 3 << 20, (3 << 20) + (64 << 10), (byte) 0);
+                Arrays.fill(expected, 3200 << 10, 3264 << 10, (byte) 0);
+                assertThat(replica).isEqualTo(expected);
+                assertThat(Files.readAllBytes(own)).isEqualTo(expected);
+            }
+        }
+    }
+
+    /** As the guest's driver would, through the device. */
+    private static void guest(QmpClient operator, String request) {
+        String told =
+                operator.execute(
+                                "human-monitor-command",
+                                Map.of(
+                                        "command-line",
+                                        "qemu-io -d /machine/peripheral/t/virtio-backend \""
+                                                + request
+                                                + "\""))
+                        .asText();
+        assertThat(told).as(request).doesNotContainIgnoringCase("error");
     }
 
     @Test
@@ -198,6 +270,35 @@ class AttachedDiskTest {
                                 raw.toString()));
                 qemu.guest().requirePattern(raw);
             }
+        }
+    }
+
+    @Test
+    void a_protected_one_moves_with_its_disk_and_is_protected_again() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                ForeignQemu qemu =
+                        ForeignQemu.withDiskGuest(
+                                hosts, "qcow2", "-drive file=IMAGE,if=virtio,format=qcow2")) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Node c = hosts.start("c");
+            qemu.guest().awaitWrites();
+            a.attach(new AttachRequest(qemu.monitor().toString(), "g"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()),
+                    ProgressListener.none());
+            MigrateResult moved =
+                    a.migrate(
+                            MigrateRequest.of("g", "127.0.0.1:" + c.port())
+                                    .withStorage(MigrateRequest.Storage.COPY),
+                            ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            await(c, "g", s -> s.protection() != null && s.protection().epochsCommitted() >= 5);
+            Path image = Path.of(c.status("g").disks().getFirst().path());
+            ForeignQemu.awaitWritten(c, image);
+            c.unprotect("g");
+            c.destroy("g");
+            qemu.guest().requirePattern(image);
         }
     }
 

@@ -9,6 +9,7 @@ import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest.ArbiterKind;
 
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -61,6 +62,36 @@ class BlockDeviceMigrationTest {
             LoopDevice.run(List.of("dd", "if=" + device.path(), "of=" + image, "bs=1M"));
             guest.requirePattern(image);
             guest.requirePattern(copy);
+        }
+    }
+
+    @Test
+    void a_protected_guest_stays_so_where_the_operator_must_say_more() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                LoopDevice device =
+                        LoopDevice.of(hosts.directory.resolve("device.backing"), DISK_BYTES)) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Node c = hosts.start("c");
+            DiskGuest guest =
+                    on(
+                            device.path(),
+                            hosts.directory.resolve("copy.raw"),
+                            DiskGuest.in(hosts, "g"));
+            a.create(guest.source());
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()),
+                    ProgressListener.none());
+            String since = a.status("g").protection().protectedSince();
+            assertThatThrownBy(
+                            () ->
+                                    a.migrate(
+                                            MigrateRequest.of("g", "127.0.0.1:" + c.port()),
+                                            ProgressListener.none()))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("say --storage shared or --storage copy");
+            assertThat(a.status("g").protection().protectedSince()).isEqualTo(since);
+            guest.awaitWrites();
         }
     }
 

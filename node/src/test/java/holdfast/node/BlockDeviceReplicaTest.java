@@ -105,6 +105,51 @@ class BlockDeviceReplicaTest {
         }
     }
 
+    /** Here it is the very same, and in use; on a SAN nothing but its path would tell. */
+    @Test
+    void a_device_of_the_same_path_is_no_replica_unless_somebody_says_so() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                LoopDevice device = LoopDevice.of(hosts.directory.resolve("device"), DISK_BYTES)) {
+            Node a = hosts.startWithoutReplicaDirectory("a");
+            Node b = hosts.startWithoutReplicaDirectory("b");
+            DiskGuest plain = DiskGuest.in(hosts, "g");
+            DiskGuest guest =
+                    new DiskGuest(
+                            new DomainSource(
+                                    plain.source().file(),
+                                    plain.source()
+                                            .yaml()
+                                            .replace(
+                                                    plain.image().toString(),
+                                                    device.path().toString())),
+                            device.path(),
+                            plain.serial());
+            a.create(guest.source());
+            guest.awaitWrites();
+            assertThatThrownBy(
+                            () ->
+                                    a.remus(
+                                            TestHosts.remus("g", b, ArbiterKind.NONE),
+                                            ProgressListener.none()))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("the replica of disk " + device.path())
+                    .hasMessageContaining("`replica` in the domain's description")
+                    .hasMessageContaining("--replica-directory");
+            assertThatThrownBy(
+                            () ->
+                                    a.migrate(
+                                            MigrateRequest.of("g", "127.0.0.1:" + b.port())
+                                                    .withStorage(MigrateRequest.Storage.COPY),
+                                            ProgressListener.none()))
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining(device.path() + " is a block device")
+                    .hasMessageContaining("`replica` in the domain's description");
+            assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
+            assertThat(b.list()).isEmpty();
+            guest.awaitWrites();
+        }
+    }
+
     @Test
     void a_domain_moves_onto_a_larger_block_device_and_back() throws Exception {
         long deviceBytes = DISK_BYTES + 8 * MIB;

@@ -9,6 +9,7 @@ import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
+import holdfast.engine.port.StateSave;
 import holdfast.node.api.ProgressListener;
 import holdfast.wire.xen.DomainHeader;
 import holdfast.wire.xen.DomainType;
@@ -120,7 +121,7 @@ class DomainSavingTest {
         }
 
         @Override
-        public DeviceState saveForHandOver() {
+        public StateSave beginHandOver() {
             throw new AssertionError("nothing is handed over");
         }
 

@@ -3,6 +3,7 @@ package holdfast.node;
 import static holdfast.node.MigratingPair.await;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import holdfast.node.api.ApiClient;
 import holdfast.node.api.DomainSource;
@@ -11,6 +12,8 @@ import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
+import holdfast.node.link.FrameProxy;
+import holdfast.wire.link.ConnectionKind;
 
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -18,6 +21,7 @@ import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
+import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
@@ -201,6 +205,63 @@ class MigrationKillTest {
             assertThat(moving.get(30, TimeUnit.SECONDS).outcome()).isEqualTo("stayed");
             await("b to be clear", () -> pair.b.client().list().isEmpty());
             assertThat(pair.running()).isEqualTo(1);
+        }
+    }
+
+    /** Whoever was wrong about the copy there has to hear of it, whenever that node is back. */
+    @Test
+    void a_destination_that_comes_back_hears_that_the_operator_went_on_without_it()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon b = new TestDaemon(hosts, "b")) {
+            Node a = hosts.start("a");
+            b.start();
+            a.create(hosts.firmwareGuest("g"));
+            Path untold = hosts.directory.resolve("a/stale-replicas");
+            try (FrameProxy proxy = new FrameProxy("127.0.0.1", b.address())) {
+                proxy.arm(
+                        new FrameProxy.Place(
+                                ConnectionKind.MIGRATION,
+                                FrameProxy.Way.BACK,
+                                "TAKEN_OVER",
+                                0,
+                                FrameProxy.Act.HOLD));
+                CompletableFuture<Throwable> moving =
+                        CompletableFuture.supplyAsync(
+                                () ->
+                                        catchThrowable(
+                                                () ->
+                                                        a.migrate(
+                                                                MigrateRequest.of(
+                                                                        "g",
+                                                                        "127.0.0.1:"
+                                                                                + proxy.port()),
+                                                                ProgressListener.none())));
+                proxy.awaitReached();
+                b.kill();
+                proxy.cut();
+                assertThat(moving.get(60, TimeUnit.SECONDS))
+                        .hasMessageContaining("was handed over to node");
+                assertThat(untold).isEmptyDirectory();
+                DomainStatus here = a.unprotect("g");
+                assertThat(here.state()).isEqualTo(State.RUNNING);
+                assertThat(untold).isNotEmptyDirectory();
+
+                b.start();
+                await("it has been told", () -> isEmpty(untold));
+                // What the operator did, no software undoes: the log names both copies.
+                assertThat(Pair.runs(b.client())).isTrue();
+                assertThat(a.status("g").state()).isEqualTo(State.RUNNING);
+                b.client().destroy("g");
+            }
+        }
+    }
+
+    private static boolean isEmpty(Path directory) {
+        try (Stream<Path> files = Files.list(directory)) {
+            return files.findAny().isEmpty();
+        } catch (IOException e) {
+            throw new AssertionError(e);
         }
     }
 

@@ -4,6 +4,7 @@ import static holdfast.node.NodeTest.await;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.catchThrowable;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
@@ -14,13 +15,19 @@ import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
 import holdfast.node.api.RemusRequest.ArbiterKind;
 import holdfast.node.api.ReprotectionStatus;
+import holdfast.node.link.FrameProxy;
+import holdfast.wire.link.ConnectionKind;
 
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 
+import java.net.InetSocketAddress;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /** The wish that a domain stay protected, where it moves. */
 @Tag("qemu")
@@ -160,6 +167,131 @@ class MovedWishTest {
                     .isInstanceOf(ApiException.class)
                     .hasMessageContaining("is protected, once");
             assertThat(a.status("g").role()).isEqualTo(Role.PRIMARY);
+        }
+    }
+
+    private static void refused(Node node, MigrateRequest request, String... words) {
+        assertThatThrownBy(() -> node.migrate(request, ProgressListener.none()))
+                .isInstanceOf(ApiException.class)
+                .satisfies(e -> assertThat(e).hasMessageContainingAll(words));
+    }
+
+    @Test
+    void what_the_destination_would_refuse_is_refused_while_protection_lasts() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            Node c = hosts.startWithoutReplicaDirectory("c");
+            Path images = Files.createDirectory(hosts.directory.resolve("images"));
+            Path image = Files.write(images.resolve("g.img"), new byte[1 << 20]);
+            a.create(hosts.guestWith("g", "disks: [" + image + "]"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()),
+                    ProgressListener.none());
+            String since = a.status("g").protection().protectedSince();
+
+            refused(
+                    a,
+                    to(c).withFeatures(List.of("hook:absent"), List.of()),
+                    "required feature hook:absent on node c",
+                    "does not exist");
+            refused(
+                    a,
+                    to(c).withStorage(MigrateRequest.Storage.COPY),
+                    "one and the same on both nodes");
+            c.create(hosts.firmwareGuest("g"));
+            refused(a, to(c), "already");
+            c.destroy("g");
+
+            DomainStatus still = a.status("g");
+            assertThat(still.role()).isEqualTo(Role.PRIMARY);
+            assertThat(still.protection().protectedSince()).isEqualTo(since);
+            assertThat(c.list()).isEmpty();
+            assertThat(images).isDirectoryNotContaining("glob:**.holdfast-*");
+
+            MigrateResult moved = a.migrate(to(c), ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            awaitProtected(c, "b");
+            c.unprotect("g");
+        }
+    }
+
+    @Test
+    void the_room_of_its_replica_is_room_for_the_domain() throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                SmallFileSystem small =
+                        SmallFileSystem.mount(hosts.directory.resolve("small"), 112 << 20);
+                TestDaemon b =
+                        new TestDaemon(
+                                hosts,
+                                "b",
+                                new TestDaemon.Site("127.0.0.1", List.of(), small.root(), ""))) {
+            Node a = hosts.start("a");
+            b.start();
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()),
+                    ProgressListener.none());
+            MigrateResult moved =
+                    a.migrate(
+                            MigrateRequest.of("g", "127.0.0.1:" + b.port()),
+                            ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            b.client().destroy("g");
+        }
+    }
+
+    /**
+     * Nobody has said that the copy there is dead: that the domain was to leave is no such word.
+     */
+    @Test
+    void a_secondary_that_is_lost_while_the_destination_is_asked_is_decided_by_the_operator()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon b = new TestDaemon(hosts, "b")) {
+            Node a = hosts.start("a");
+            Node c = hosts.start("c");
+            b.start();
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, b.port()),
+                    ProgressListener.none());
+            try (FrameProxy proxy =
+                    new FrameProxy("127.0.0.1", new InetSocketAddress("127.0.0.1", c.port()))) {
+                proxy.arm(
+                        new FrameProxy.Place(
+                                ConnectionKind.MIGRATION,
+                                FrameProxy.Way.BACK,
+                                "MIGRATION_ACCEPTED",
+                                0,
+                                FrameProxy.Act.HOLD));
+                CompletableFuture<Throwable> asked =
+                        CompletableFuture.supplyAsync(
+                                () ->
+                                        catchThrowable(
+                                                () ->
+                                                        a.migrate(
+                                                                MigrateRequest.of(
+                                                                        "g",
+                                                                        "127.0.0.1:"
+                                                                                + proxy.port()),
+                                                                ProgressListener.none())));
+                proxy.awaitReached();
+                b.kill();
+                await(a, "g", s -> s.protection().state().equals("deciding"));
+                proxy.release();
+                assertThat(asked.get(40, TimeUnit.SECONDS))
+                        .isInstanceOf(ApiException.class)
+                        .hasMessageContaining("its secondary was lost")
+                        .hasMessageContaining("`holdfast unprotect` here now means");
+            }
+            DomainStatus undecided = a.status("g");
+            assertThat(undecided.role()).isEqualTo(Role.PRIMARY);
+            assertThat(undecided.protection().state()).isEqualTo("deciding");
+            assertThat(undecided.protection().generation()).isZero();
+            assertThat(c.list()).isEmpty();
+
+            assertThat(a.unprotect("g").role()).isEqualTo(Role.UNPROTECTED);
         }
     }
 }

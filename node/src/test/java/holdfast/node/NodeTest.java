@@ -16,6 +16,8 @@ import holdfast.node.api.RemusRequest.ArbiterKind;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
 import holdfast.node.api.SaveResult;
+import holdfast.qemu.qmp.QmpClient;
+import holdfast.wire.link.Standing;
 import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamVerdict;
 import holdfast.wire.xen.StreamVerifier;
@@ -23,12 +25,17 @@ import holdfast.wire.xen.StreamVerifier;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
+import java.util.UUID;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /** Two nodes in one process with real QEMU processes. */
 @Tag("qemu")
@@ -223,6 +230,68 @@ class NodeTest {
         }
     }
 
+    /** As a daemon does for a moment, and does not come to undo where it is killed then. */
+    private static void stop(Path monitor) throws Exception {
+        try (QmpClient qmp = QmpClient.connect(monitor, Duration.ofSeconds(10))) {
+            qmp.execute("stop");
+        }
+    }
+
+    private static Path monitorOf(TestHosts hosts, String node) throws Exception {
+        try (Stream<Path> files = Files.walk(hosts.directory.resolve(node).resolve("run"))) {
+            return files.filter(file -> file.endsWith("qmp.sock")).findFirst().orElseThrow();
+        }
+    }
+
+    @Test
+    void a_guest_that_the_dead_daemon_had_suspended_runs_again_unless_it_was_paused()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            a.create(hosts.firmwareGuest("g"));
+            a.abandon();
+            stop(monitorOf(hosts, "a"));
+            Node second = hosts.start("a");
+            DomainStatus met = second.status("g");
+            assertThat(met.state()).isEqualTo(State.RUNNING);
+            assertThat(met.lastEvent().text()).contains("had suspended it, and it runs again");
+
+            second.pause("g");
+            second.abandon();
+            Node third = hosts.start("a");
+            assertThat(third.status("g").state()).isEqualTo(State.PAUSED);
+            assertThat(third.status("g").lastEvent().text()).contains("`holdfast unpause g`");
+            assertThat(third.unpause("g").state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
+    void a_suspended_guest_that_another_node_may_have_stays_suspended() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            a.create(hosts.firmwareGuest("g"));
+            a.abandon();
+            stop(monitorOf(hosts, "a"));
+            Path state = hosts.directory.resolve("a");
+            SessionLedger ledger =
+                    new SessionLedger(state.resolve("sessions"), state.resolve("run/taken"));
+            SessionLedger.Entry undecided =
+                    new SessionLedger.Entry(
+                            UUID.randomUUID(),
+                            "g",
+                            SessionLedger.Side.PRIMARY,
+                            Standing.UNDECIDED,
+                            0,
+                            "hostB:7227",
+                            "none",
+                            25);
+            ledger.put(undecided);
+            DomainStatus met = hosts.start("a").status("g");
+            assertThat(met.state()).isEqualTo(State.PAUSED);
+            assertThat(met.lastEvent().text()).contains("node hostB:7227 may have it");
+        }
+    }
+
     @Test
     void after_a_start_of_the_host_no_process_is_taken_for_one_of_before() throws Exception {
         try (TestHosts hosts = new TestHosts()) {
@@ -246,6 +315,55 @@ class NodeTest {
         }
     }
 
+    /**
+     * The last word of a hand-over is in memory for a moment: a daemon that is started anew finds
+     * it there, and so knows that there was none; a host that is started anew does not know it.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "daemon, 0, DISCARDED",
+        "host, 0, UNDECIDED",
+        // It may have run for a moment before its process was ended.
+        "daemon, 1, UNDECIDED"
+    })
+    void an_arrival_whose_daemon_died_is_given_back_but_not_one_whose_host_did(
+            String died, long generation, Standing expected) throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            long pid = a.create(hosts.firmwareGuest("g")).pid();
+            ProcessHandle qemu = ProcessHandle.of(pid).orElseThrow();
+            try {
+                a.abandon();
+                hosts.rewriteRuntime("a", "g", Role.ARRIVING, 0);
+                Path state = hosts.directory.resolve("a");
+                SessionLedger ledger =
+                        new SessionLedger(state.resolve("sessions"), state.resolve("run/taken"));
+                SessionLedger.Entry entry =
+                        new SessionLedger.Entry(
+                                UUID.randomUUID(),
+                                "g",
+                                SessionLedger.Side.SECONDARY,
+                                Standing.UNDECIDED,
+                                generation,
+                                "b",
+                                "none",
+                                0);
+                ledger.put(entry);
+                ledger.stage(entry.with(Standing.TOOK_OVER, 1));
+                if (died.equals("host")) {
+                    Files.writeString(
+                            state.resolve("boot-id"), "00000000-0000-0000-0000-000000000000\n");
+                }
+                assertThat(hosts.start("a").list()).isEmpty();
+                assertThat(ledger.get(entry.session()).orElseThrow().standing())
+                        .isEqualTo(expected);
+            } finally {
+                qemu.destroyForcibly();
+                qemu.onExit().get(10, TimeUnit.SECONDS);
+            }
+        }
+    }
+
     @Test
     void a_survivor_whose_daemon_died_before_it_was_registered_is_met_as_survivor()
             throws Exception {
@@ -263,6 +381,20 @@ class NodeTest {
             assertThat(met.pid()).isEqualTo(moved.pid());
             assertThat(met.role()).isEqualTo(Role.SURVIVOR);
             assertThat(met.state()).isEqualTo(State.RUNNING);
+        }
+    }
+
+    @Test
+    void a_pause_is_the_primarys_and_its_survivor_runs() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(TestHosts.remus("g", b, ArbiterKind.OPERATOR), ProgressListener.none());
+            assertThat(a.pause("g").state()).isEqualTo(State.PAUSED);
+            long paused = a.status("g").protection().epochsCommitted();
+            await(a, "g", s -> s.protection().epochsCommitted() > paused + 1);
+            assertThat(b.failover("g").state()).isEqualTo(State.RUNNING);
         }
     }
 

@@ -19,6 +19,7 @@ import java.util.stream.Stream;
 
 class SessionLedgerTest {
     @TempDir private Path directory;
+    @TempDir private Path taken;
     private SessionLedger ledger;
     private final SessionLedger.Entry entry =
             new SessionLedger.Entry(
@@ -33,7 +34,12 @@ class SessionLedgerTest {
 
     @BeforeEach
     void open() throws IOException {
-        ledger = new SessionLedger(directory);
+        ledger = ledger();
+    }
+
+    /** As a daemon that is started has it. */
+    private SessionLedger ledger() throws IOException {
+        return new SessionLedger(directory, taken);
     }
 
     /** As a full disk does: no second file can be made beside the first. */
@@ -46,10 +52,57 @@ class SessionLedgerTest {
         ledger.put(entry);
         refuseNewFiles();
         ledger.put(entry.with(Standing.TOOK_OVER, 5));
-        assertThat(new SessionLedger(directory).get(entry.session()))
-                .contains(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(ledger().get(entry.session())).contains(entry.with(Standing.TOOK_OVER, 5));
         ledger.put(entry.with(Standing.DISCARDED, 10));
         assertThat(ledger.get(entry.session())).contains(entry.with(Standing.DISCARDED, 10));
+    }
+
+    @Test
+    void what_is_staged_holds_from_the_moment_it_is_taken() throws Exception {
+        ledger.put(entry);
+        SessionLedger.Staged staged = ledger.stage(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(ledger.get(entry.session())).contains(entry);
+        ledger.take(staged);
+        assertThat(ledger.get(entry.session())).contains(entry.with(Standing.TOOK_OVER, 5));
+        // The daemon dies before it is committed.
+        assertThat(ledger().get(entry.session())).contains(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(ledger().newestAsSecondary("web")).contains(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(taken).isEmptyDirectory();
+    }
+
+    @Test
+    void what_was_taken_and_committed_holds_where_the_host_dies() throws Exception {
+        ledger.put(entry);
+        SessionLedger.Staged staged = ledger.stage(entry.with(Standing.TOOK_OVER, 5));
+        ledger.take(staged);
+        ledger.commit(staged);
+        assertThat(taken).isEmptyDirectory();
+        assertThat(ledger().get(entry.session())).contains(entry.with(Standing.TOOK_OVER, 5));
+    }
+
+    @Test
+    void what_is_staged_when_the_host_dies_may_have_been_taken() throws Exception {
+        ledger.put(entry);
+        SessionLedger.Staged staged = ledger.stage(entry.with(Standing.TOOK_OVER, 5));
+        assertThat(ledger.isStaged(entry)).isTrue();
+        ledger.take(staged);
+        // A memory file system is empty then.
+        Files.delete(staged.taken());
+        assertThat(ledger().get(entry.session())).contains(entry);
+        assertThat(ledger().isStaged(entry)).isTrue();
+    }
+
+    @Test
+    void what_came_to_another_end_is_not_staged_any_more() throws Exception {
+        ledger.put(entry);
+        SessionLedger.Staged staged = ledger.stage(entry.with(Standing.TOOK_OVER, 5));
+        ledger.take(staged);
+        ledger.unstage(staged);
+        assertThat(ledger().get(entry.session())).contains(entry);
+        SessionLedger.Entry discarded = entry.with(Standing.DISCARDED, 4);
+        ledger.put(discarded);
+        assertThat(ledger.isStaged(entry)).isFalse();
+        assertThat(ledger().get(entry.session())).contains(discarded);
     }
 
     @Test
@@ -73,7 +126,7 @@ class SessionLedgerTest {
         }
         assertThat(files()).isLessThanOrEqualTo(SessionLedger.ENTRIES_MAX + 101);
         assertThat(ledger.get(entry.session())).contains(entry);
-        assertThat(new SessionLedger(directory).get(entry.session())).contains(entry);
+        assertThat(ledger().get(entry.session())).contains(entry);
     }
 
     @Test

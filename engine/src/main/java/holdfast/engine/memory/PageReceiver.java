@@ -15,6 +15,8 @@ import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.ReadableByteChannel;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 
 /**
@@ -25,14 +27,20 @@ public final class PageReceiver implements AutoCloseable {
     /** Once early, and once more where it has changed since; some more where a guest resets. */
     private static final int BASES_MAX = 16;
 
+    /**
+     * Far more than devices have; what is not read from a stream cannot fill this node's memory.
+     */
+    private static final long SECTIONS_BYTES_MAX = 256L << 20;
+
     private final GuestMemory memory;
     private final TalliedInput tallied;
     private final XenStreamReader reader;
     private final PageRecords records;
     private final Arena arena = Arena.ofShared();
-    private Optional<MemorySegment> base = Optional.empty();
-    private Optional<MemorySegment> sections = Optional.empty();
+    private final List<MemorySegment> sections = new ArrayList<>();
+    private volatile Optional<MemorySegment> base = Optional.empty();
     private int bases;
+    private long sectionsBytes;
 
     /**
      * @param memory zero-filled, shared with the receivers of other connections, which write other
@@ -64,6 +72,9 @@ public final class PageReceiver implements AutoCloseable {
         /** RAM blocks outside main memory. */
         record Base() implements Read {}
 
+        /** The next part of the device sections. */
+        record Sections(MemorySegment part) implements Read {}
+
         /** The end: everything is here. */
         record Whole(CheckpointDigest digest) implements Read {}
 
@@ -78,6 +89,7 @@ public final class PageReceiver implements AutoCloseable {
      * @throws IOException when the channel fails
      */
     public Read next() throws IOException {
+        int sectionsBefore = sections.size();
         while (true) {
             StreamEvent event;
             try {
@@ -97,7 +109,9 @@ public final class PageReceiver implements AutoCloseable {
                                 MemorySegment bytes) ->
                         state(context, bytes);
                 case StreamEvent.Libxl(LibxlRecord.CheckpointEnd _) -> {
-                    return new Read.Base();
+                    return sections.size() == sectionsBefore
+                            ? new Read.Base()
+                            : new Read.Sections(sections.getLast());
                 }
                 case StreamEvent.Finished _ -> {
                     return new Read.Whole(tallied.tally().take());
@@ -125,14 +139,16 @@ public final class PageReceiver implements AutoCloseable {
         return reader.eventOffset();
     }
 
-    /** RAM blocks outside main memory, where this connection carried them. */
+    /**
+     * The newest RAM blocks outside main memory, where this connection carried them. Any thread.
+     */
     public Optional<MemorySegment> base() {
         return base;
     }
 
-    /** The device state, where this connection carried it. */
-    public Optional<MemorySegment> sections() {
-        return sections;
+    /** The device sections in the parts that this connection carried. */
+    public List<MemorySegment> sections() {
+        return List.copyOf(sections);
     }
 
     private void pages(StreamEvent.Pages event) {
@@ -149,22 +165,34 @@ public final class PageReceiver implements AutoCloseable {
     }
 
     private void state(LibxlRecord.EmulatorContext context, MemorySegment bytes) {
-        if (++bases > BASES_MAX) {
-            throw records.violation("EMULATOR_CONTEXT", "at most " + BASES_MAX, "one more");
-        }
-        MemorySegment copy = arena.allocate(bytes.byteSize(), 8).copyFrom(bytes).asReadOnly();
         if (context.emulator() == EmulatorKind.UPSTREAM_QEMU
                 && context.index() == CheckpointEncoder.BASE_INDEX
                 && sections.isEmpty()) {
-            base = Optional.of(copy);
+            if (++bases > BASES_MAX) {
+                throw records.violation("EMULATOR_CONTEXT 1", "at most " + BASES_MAX, "one more");
+            }
+            base = Optional.of(kept(bytes));
         } else if (context.emulator() == EmulatorKind.UPSTREAM_QEMU
                 && context.index() == CheckpointEncoder.SECTIONS_INDEX
-                && sections.isEmpty()) {
-            sections = Optional.of(copy);
+                && bytes.byteSize() > 0) {
+            sectionsBytes += bytes.byteSize();
+            if (sectionsBytes > SECTIONS_BYTES_MAX) {
+                throw records.violation(
+                        "EMULATOR_CONTEXT 0",
+                        "at most " + SECTIONS_BYTES_MAX + " bytes",
+                        sectionsBytes + " by now");
+            }
+            sections.add(kept(bytes));
         } else {
             throw records.violation(
-                    "EMULATOR_CONTEXT", "index 1 and then 0 of upstream QEMU", context.toString());
+                    "EMULATOR_CONTEXT",
+                    "index 1, and then 0, of upstream QEMU",
+                    context + " with " + bytes.byteSize() + " bytes");
         }
+    }
+
+    private MemorySegment kept(MemorySegment bytes) {
+        return arena.allocate(bytes.byteSize(), 8).copyFrom(bytes).asReadOnly();
     }
 
     @Override

@@ -199,37 +199,32 @@ public final class PageSender implements AutoCloseable {
         deltaBytes = 0;
     }
 
-    /** Writes the RAM blocks outside main memory while the guest still runs. */
+    /** Writes the RAM blocks outside main memory, the first time while the guest still runs. */
     public void base(MemorySegment base) throws IOException {
+        state(CheckpointEncoder.BASE_INDEX, base);
+    }
+
+    /** Writes the next part of the device sections; no base may follow. */
+    public void sections(MemorySegment part) throws IOException {
+        state(CheckpointEncoder.SECTIONS_INDEX, part);
+    }
+
+    private void state(long index, MemorySegment bytes) throws IOException {
         begin();
         writer.record(new LibxcRecord.Checkpoint());
-        writer.emulatorContext(EmulatorKind.UPSTREAM_QEMU, CheckpointEncoder.BASE_INDEX, base);
+        writer.emulatorContext(EmulatorKind.UPSTREAM_QEMU, index, bytes);
         writer.record(new LibxlRecord.CheckpointEnd());
         writer.flush();
     }
 
-    /**
-     * Writes the guest's last state and ends the stream.
-     *
-     * @param parts in this order; empty on all connections but one
-     */
-    public CheckpointDigest end(List<StatePart> parts) throws IOException {
+    /** Ends the stream. */
+    public CheckpointDigest end() throws IOException {
         begin();
         writer.record(new LibxcRecord.End());
-        for (StatePart part : parts) {
-            writer.emulatorContext(EmulatorKind.UPSTREAM_QEMU, part.index(), part.bytes());
-        }
         writer.record(new LibxlRecord.End());
         writer.flush();
         return tallied.tally().take();
     }
-
-    /**
-     * A part of the device state.
-     *
-     * @param index {@link CheckpointEncoder#SECTIONS_INDEX} or {@link CheckpointEncoder#BASE_INDEX}
-     */
-    public record StatePart(long index, MemorySegment bytes) {}
 
     private long begin() throws IOException {
         if (begun) {

@@ -17,14 +17,18 @@ public interface Arrival {
      */
     Cookies.Prepared prepare();
 
-    /**
-     * Gives the hypervisor the RAM blocks outside main memory before the rest; where it fails they
-     * are loaded with the rest.
-     */
+    /** Gives the hypervisor the RAM blocks outside main memory before the rest. Never throws. */
     void offerBase(MemorySegment base);
 
-    /** What arrived; main memory is complete. Valid until the session ends. */
-    void arrived(MemorySegment base, MemorySegment sections);
+    /**
+     * Gives the hypervisor a part of the device sections; main memory is complete. All of them must
+     * not be loaded before the feature {@code devices} is brought up, for only then it is known
+     * that they are whole. Never throws: what failed is in that feature's report.
+     *
+     * @param base the newest; equal for all parts
+     * @param part what follows the part before; valid until the session ends
+     */
+    void offerSections(MemorySegment base, MemorySegment part);
 
     /** Brings a feature up. Never throws: what failed is in the report. */
     FeatureReport bringUp(Feature feature);

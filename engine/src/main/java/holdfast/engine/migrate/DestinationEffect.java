@@ -1,5 +1,6 @@
 package holdfast.engine.migrate;
 
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 
 /** What a migration's destination wants done. Performed in order, by the session's thread. */
@@ -9,6 +10,9 @@ public sealed interface DestinationEffect {
 
     /** Give the hypervisor what it can load already. */
     record OfferBase() implements DestinationEffect {}
+
+    /** Give the hypervisor the next of the device sections, to be loaded but for the last byte. */
+    record OfferSections(MemorySegment part) implements DestinationEffect {}
 
     /** Bring a feature up; answer with FeatureTried. */
     record BringUp(Feature feature) implements DestinationEffect {}

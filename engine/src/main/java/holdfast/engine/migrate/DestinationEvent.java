@@ -2,6 +2,7 @@ package holdfast.engine.migrate;
 
 import holdfast.engine.memory.CheckpointDigest;
 
+import java.lang.foreign.MemorySegment;
 import java.util.List;
 
 /** What can happen to a migration's destination. */
@@ -11,6 +12,9 @@ public sealed interface DestinationEvent {
 
     /** RAM blocks outside main memory came before the guest was suspended. */
     record BaseArrived() implements DestinationEvent {}
+
+    /** More of the device sections came, after all that can be known of main memory. */
+    record SectionsArrived(MemorySegment part) implements DestinationEvent {}
 
     /** Every connection's stream is whole. */
     record StreamsWhole(List<CheckpointDigest> streams) implements DestinationEvent {

@@ -10,6 +10,7 @@ import holdfast.engine.migrate.DestinationEvent.MayHaveRun;
 import holdfast.engine.migrate.DestinationEvent.NeverRan;
 import holdfast.engine.migrate.DestinationEvent.Prepared;
 import holdfast.engine.migrate.DestinationEvent.Runs;
+import holdfast.engine.migrate.DestinationEvent.SectionsArrived;
 import holdfast.engine.migrate.DestinationEvent.SourceCancelled;
 import holdfast.engine.migrate.DestinationEvent.SourceHandedOver;
 import holdfast.engine.migrate.DestinationEvent.SourceLost;
@@ -28,6 +29,7 @@ import holdfast.engine.migrate.DestinationState.TakingDown;
 import holdfast.engine.migrate.DestinationState.TakingOver;
 import holdfast.wire.ProtocolException;
 
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
@@ -88,6 +90,7 @@ public final class DestinationMachine {
                     state instanceof Receiving
                             ? new Step(state, new DestinationEffect.OfferBase())
                             : new Step(state);
+            case SectionsArrived(MemorySegment part) -> sectionsArrived(state, part);
             case StreamsWhole(List<CheckpointDigest> streams) ->
                     arrived(state, new Arrived(Optional.of(streams), 0, Optional.empty()));
             case DisksForced(int boundaries) ->
@@ -114,6 +117,14 @@ public final class DestinationMachine {
             throw unexpected(state, new Prepared(cookie));
         }
         return complete(arrived, new DestinationEffect.SendPrepared(cookie));
+    }
+
+    /** The source suspends its guest for a destination that is prepared, and sends them once. */
+    private static Step sectionsArrived(DestinationState state, MemorySegment part) {
+        if (!(state instanceof Receiving)) {
+            throw illegal(state, "device sections");
+        }
+        return new Step(state, new DestinationEffect.OfferSections(part));
     }
 
     private Step arrived(DestinationState state, Arrived more) {
@@ -228,6 +239,7 @@ public final class DestinationMachine {
                     StreamsWhole _,
                     DisksForced _,
                     BaseArrived _,
+                    SectionsArrived _,
                     Prepared _,
                     FeatureTried _,
                     FeatureDown _,
@@ -298,6 +310,7 @@ public final class DestinationMachine {
                     StreamsWhole _,
                     DisksForced _,
                     BaseArrived _,
+                    SectionsArrived _,
                     Prepared _,
                     FeatureTried _,
                     Runs _,

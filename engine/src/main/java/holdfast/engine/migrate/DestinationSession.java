@@ -5,6 +5,7 @@ import holdfast.engine.port.Clock;
 import holdfast.engine.port.Domain;
 import holdfast.wire.ProtocolException;
 
+import java.lang.foreign.MemorySegment;
 import java.util.ArrayDeque;
 import java.util.List;
 import java.util.Optional;
@@ -81,7 +82,13 @@ public final class DestinationSession {
                     ports.link().prepared(cookie);
             case DestinationEffect.OfferBase _ ->
                     ports.pages().base().ifPresent(ports.arrival()::offerBase);
-            case DestinationEffect.BringUp(Feature feature) -> bringUp(feature);
+            case DestinationEffect.OfferSections(MemorySegment part) ->
+                    ports.pages()
+                            .base()
+                            .ifPresent(base -> ports.arrival().offerSections(base, part));
+            case DestinationEffect.BringUp(Feature feature) ->
+                    followUps.add(
+                            new DestinationEvent.FeatureTried(ports.arrival().bringUp(feature)));
             case DestinationEffect.TakeDown(FeatureReport up) ->
                     followUps.add(new DestinationEvent.FeatureDown(ports.arrival().takeDown(up)));
             case DestinationEffect.SendFinished(var reports) ->
@@ -103,26 +110,6 @@ public final class DestinationSession {
             case DestinationEffect.Discard discard -> discard(discard);
             case DestinationEffect.Finish(DestinationOutcome outcome) -> finish(outcome);
         }
-    }
-
-    private void bringUp(Feature feature) {
-        if (feature.name().equals(Feature.MEMORY)) {
-            var base = ports.pages().base();
-            var sections = ports.pages().sections();
-            if (base.isEmpty() || sections.isEmpty()) {
-                followUps.add(
-                        new DestinationEvent.FeatureTried(
-                                new FeatureReport(
-                                        feature.name(),
-                                        feature.necessity(),
-                                        FeatureReport.Result.FAILED,
-                                        "the source sent no device state",
-                                        0)));
-                return;
-            }
-            ports.arrival().arrived(base.get(), sections.get());
-        }
-        followUps.add(new DestinationEvent.FeatureTried(ports.arrival().bringUp(feature)));
     }
 
     private void takeOver(long generation) {

@@ -3,15 +3,16 @@ package holdfast.engine.migrate;
 import holdfast.engine.GuestShutDownException;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.memory.CheckpointDigest;
-import holdfast.engine.memory.CheckpointEncoder;
 import holdfast.engine.memory.Encoded;
 import holdfast.engine.memory.PageSender;
 import holdfast.engine.memory.PfnSet;
 import holdfast.engine.port.Clock;
 import holdfast.engine.port.DeviceState;
+import holdfast.engine.port.DeviceState.DeviceBase;
 import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
+import holdfast.engine.port.StateSave;
 import holdfast.engine.port.Timer;
 import holdfast.wire.ProtocolException;
 
@@ -335,11 +336,7 @@ public final class SourceSession {
             } finally {
                 ports.domain().resume();
             }
-            if (device.base().number() != baseSent) {
-                MemorySegment copy = copied(device.base().bytes());
-                baseSent = device.base().number();
-                ports.link().transmit(0, () -> ports.senders().getFirst().base(copy));
-            }
+            sendBase(device.base());
         } catch (GuestShutDownException e) {
             followUps.add(new SourceEvent.DomainEnded(e.getMessage()));
         } catch (ReplicationException e) {
@@ -354,8 +351,8 @@ public final class SourceSession {
     }
 
     /**
-     * The guest's pause. Its last pages leave while the device state is saved; what that itself
-     * wrote, if anything, is collected once more and follows.
+     * The guest's pause. Its last pages, and its device state as it comes, leave while the state is
+     * saved; what that itself wrote, if anything, is collected once more and follows.
      */
     private void freeze() {
         try {
@@ -365,34 +362,24 @@ public final class SourceSession {
             // Only now: a guest that is let go for a moment first writes what the rounds have sent.
             ports.throttle().throttle(0);
             stage(SourceObserver.Stage.SUSPEND);
+            closeDiskEpoch();
+            // A mirror that is in force keeps the images from being let go of.
+            ports.disks().ifPresent(DepartingDisks::detach);
+            StateSave save = ports.domain().beginHandOver();
             AtomicLong bytes = new AtomicLong();
             collectFrozen();
             long pages = dirty.count();
             sendDirty(PageSender.Known.OLDER, bytes, () -> {});
-            closeDiskEpoch();
-            // A mirror that is in force keeps the images from being let go of.
-            ports.disks().ifPresent(DepartingDisks::detach);
-            DeviceState device = ports.domain().saveForHandOver();
+            sendBase(save.base());
+            long stateBytes = sendSections(save);
             collectFrozen();
             pages += dirty.count();
             stage(SourceObserver.Stage.SAVE);
-            long finalPages = pages;
-            long stateBytes = device.sections().byteSize();
-            List<PageSender.StatePart> parts = new ArrayList<>();
-            if (device.base().number() != baseSent) {
-                parts.add(
-                        new PageSender.StatePart(
-                                CheckpointEncoder.BASE_INDEX, copied(device.base().bytes())));
-                baseSent = device.base().number();
-            }
-            parts.add(
-                    new PageSender.StatePart(
-                            CheckpointEncoder.SECTIONS_INDEX, copied(device.sections())));
-            followUps.add(new SourceEvent.Frozen(finalPages, stateBytes));
+            followUps.add(new SourceEvent.Frozen(pages, stateBytes));
             if (!dirty.isEmpty()) {
                 sendDirty(PageSender.Known.OLDER, bytes, () -> {});
             }
-            end(parts, bytes, finalPages, stateBytes);
+            end(pages, stateBytes);
         } catch (RuntimeException | VirtualMachineError e) {
             // Whatever it was, the guest must run again. A fault in mapped memory is an Error, too.
             followUps.add(new SourceEvent.FreezeFailed(e.getMessage()));
@@ -403,8 +390,25 @@ public final class SourceSession {
         ports.disks().ifPresent(disks -> disks.closeEpoch(diskBoundaries++));
     }
 
-    private void end(
-            List<PageSender.StatePart> parts, AtomicLong bytes, long finalPages, long stateBytes) {
+    private void sendBase(DeviceBase base) {
+        if (base.number() != baseSent) {
+            MemorySegment copy = copied(base.bytes());
+            baseSent = base.number();
+            ports.link().transmit(0, () -> ports.senders().getFirst().base(copy));
+        }
+    }
+
+    private long sendSections(StateSave save) {
+        long bytes = 0;
+        for (var part = save.next(); part.isPresent(); part = save.next()) {
+            MemorySegment copy = copied(part.get());
+            bytes += copy.byteSize();
+            ports.link().transmit(0, () -> ports.senders().getFirst().sections(copy));
+        }
+        return bytes;
+    }
+
+    private void end(long finalPages, long stateBytes) {
         int connections = ports.link().connections();
         AtomicReferenceArray<CheckpointDigest> digests = new AtomicReferenceArray<>(connections);
         AtomicInteger left = new AtomicInteger(connections);
@@ -414,11 +418,7 @@ public final class SourceSession {
                     .transmit(
                             connection,
                             () -> {
-                                digests.set(
-                                        connection,
-                                        ports.senders()
-                                                .get(connection)
-                                                .end(connection == 0 ? parts : List.of()));
+                                digests.set(connection, ports.senders().get(connection).end());
                                 if (left.decrementAndGet() == 0) {
                                     post.accept(finalSent(digests, finalPages, stateBytes));
                                 }

@@ -14,7 +14,7 @@ public interface Domain {
      */
     void suspend();
 
-    /** As {@link #suspend}, with {@link #saveForHandOver} to follow. */
+    /** As {@link #suspend}, with {@link #beginHandOver} to follow. */
     default void suspendForHandOver() {
         suspend();
     }
@@ -43,10 +43,11 @@ public interface Domain {
     DeviceState saveDeviceState();
 
     /**
-     * As {@link #saveDeviceState}, and lets go of the disks' images so that another process can
-     * open them; {@link #resume} takes them again, or fails as long as somebody else has them.
+     * Begins what {@link #saveDeviceState} does, and lets go of the disks' images at its end so
+     * that another process can open them; {@link #resume} takes them again, or fails as long as
+     * somebody else has them.
      */
-    default DeviceState saveForHandOver() {
-        return saveDeviceState();
+    default StateSave beginHandOver() {
+        return StateSave.complete(saveDeviceState());
     }
 }

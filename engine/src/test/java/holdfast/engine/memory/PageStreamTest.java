@@ -44,12 +44,13 @@ class PageStreamTest {
                                         .deltaPages();
                     }
                     sender.base(arena.allocate(100).fill((byte) 1));
-                    sent =
-                            sender.end(
-                                    List.of(
-                                            new PageSender.StatePart(
-                                                    CheckpointEncoder.SECTIONS_INDEX,
-                                                    arena.allocate(50).fill((byte) 2))));
+                    sender.sections(arena.allocate(50).fill((byte) 2));
+                    sender.sections(arena.allocate(7).fill((byte) 3));
+                    // What the state's save itself wrote follows it.
+                    dirty.clear();
+                    write(random, here, dirty, 3);
+                    sender.pages(dirty, GuestMemory.over(here), PageSender.Known.OLDER);
+                    sent = sender.end();
                 }
                 assertThat(deltas > 0).isEqualTo(keptPages > 0);
                 try (PageReceiver receiver =
@@ -58,9 +59,13 @@ class PageStreamTest {
                                 Channels.newChannel(
                                         new ByteArrayInputStream(bytes.toByteArray())))) {
                     assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Base.class);
+                    assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Sections.class);
+                    assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Sections.class);
                     assertThat(receiver.next()).isEqualTo(new PageReceiver.Read.Whole(sent));
                     assertThat(receiver.base().orElseThrow().byteSize()).isEqualTo(100);
-                    assertThat(receiver.sections().orElseThrow().byteSize()).isEqualTo(50);
+                    assertThat(receiver.sections())
+                            .extracting(MemorySegment::byteSize)
+                            .containsExactly(50L, 7L);
                 }
                 assertThat(here.mismatch(there)).isEqualTo(-1);
             }
@@ -91,10 +96,8 @@ class PageStreamTest {
             PfnSet all = new PfnSet(16);
             all.fill();
             sender.pages(all, GuestMemory.over(here), PageSender.Known.ZEROES);
-            sender.end(
-                    List.of(
-                            new PageSender.StatePart(
-                                    CheckpointEncoder.SECTIONS_INDEX, arena.allocate(32))));
+            sender.sections(arena.allocate(32));
+            sender.end();
         }
         byte[] whole = bytes.toByteArray();
         for (int length = 0; length < whole.length; length += 97) {
@@ -104,10 +107,35 @@ class PageStreamTest {
                                     GuestMemory.over(arena.allocate(16 * 4096)),
                                     Channels.newChannel(
                                             new ByteArrayInputStream(whole, 0, length)))) {
-                assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Ended.class);
+                PageReceiver.Read read = receiver.next();
+                if (read instanceof PageReceiver.Read.Sections) {
+                    read = receiver.next();
+                }
+                assertThat(read).isInstanceOf(PageReceiver.Read.Ended.class);
             } catch (ProtocolException refused) {
                 assertThat(refused.offset()).isBetween(0L, (long) length);
             }
+        }
+    }
+
+    @Test
+    void a_base_after_device_sections_is_refused() throws Exception {
+        ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+        try (Arena arena = Arena.ofConfined();
+                PageSender sender = new PageSender(16, 0, Channels.newChannel(bytes))) {
+            sender.sections(arena.allocate(32));
+            sender.base(arena.allocate(32));
+        }
+        try (Arena arena = Arena.ofConfined();
+                PageReceiver receiver =
+                        new PageReceiver(
+                                GuestMemory.over(arena.allocate(16 * 4096)),
+                                Channels.newChannel(
+                                        new ByteArrayInputStream(bytes.toByteArray())))) {
+            assertThat(receiver.next()).isInstanceOf(PageReceiver.Read.Sections.class);
+            assertThatThrownBy(receiver::next)
+                    .isInstanceOf(ProtocolException.class)
+                    .hasMessageContaining("index 1, and then 0");
         }
     }
 

@@ -80,11 +80,24 @@ public final class ArrivingImages implements DiskWrites, AutoCloseable {
         return open(new SystemFiles(ImageUse.ARRIVAL), journals, images);
     }
 
+    /**
+     * Looks whether they could be made ready; nothing is changed, and who uses them now does not
+     * matter.
+     *
+     * @throws DiskException if an image would be refused
+     */
+    public static void look(List<ReplicaImages.Image> images) {
+        ImageOpening.look(disks(images));
+    }
+
+    private static List<JournalHeader.Disk> disks(List<ReplicaImages.Image> images) {
+        return images.stream()
+                .map(i -> new JournalHeader.Disk(i.path().toString(), i.sizeBytes()))
+                .toList();
+    }
+
     static ArrivingImages open(DiskFiles files, Path journals, List<ReplicaImages.Image> images) {
-        List<JournalHeader.Disk> disks =
-                images.stream()
-                        .map(i -> new JournalHeader.Disk(i.path().toString(), i.sizeBytes()))
-                        .toList();
+        List<JournalHeader.Disk> disks = disks(images);
         ImageOpening.Opened opened = ImageOpening.openNoting(files, disks);
         ArrivingImages arriving = new ArrivingImages(new DiskSizes(disks), opened);
         try {

@@ -8,6 +8,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
+import java.nio.channels.FileChannel;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
@@ -73,16 +74,60 @@ final class ImageOpening {
         }
     }
 
-    private void open(DiskFiles files, JournalHeader.Disk disk, Set<Object> keys)
-            throws IOException {
-        Path path = Path.of(disk.path());
+    /** As far as that can be seen without opening one for writing, and whoever uses it now. */
+    static void look(List<JournalHeader.Disk> disks) {
+        for (JournalHeader.Disk disk : disks) {
+            Path path = Path.of(disk.path());
+            try {
+                requireKind(path);
+                if (!Files.exists(path)) {
+                    requirePlace(path);
+                } else if (!Files.isWritable(path)) {
+                    throw notWritable(path, "no right to");
+                } else {
+                    try (FileChannel image = FileChannel.open(path, StandardOpenOption.READ)) {
+                        requireSize(path, image.size(), disk);
+                    }
+                }
+            } catch (IOException e) {
+                throw new DiskException("image " + path + ": " + e.getMessage(), e);
+            }
+        }
+    }
+
+    private static void requireKind(Path path) throws IOException {
         if (!path.isAbsolute()) {
             throw refused(path, "is not an absolute path", "name the whole path");
         }
+        if (Files.exists(path) && !Files.isRegularFile(path) && !SystemFiles.isBlockDevice(path)) {
+            throw refused(path, "is neither a file nor a block device", "name another image");
+        }
+    }
+
+    private static void requirePlace(Path path) {
+        if (!Files.isDirectory(path.getParent())) {
+            throw noDirectory(path);
+        }
+        if (!Files.isWritable(path.getParent())) {
+            throw notMade(path, "no right to");
+        }
+    }
+
+    private static void requireSize(Path path, long bytes, JournalHeader.Disk disk) {
+        if (bytes < disk.sizeBytes()) {
+            throw refused(
+                    path,
+                    "has " + bytes + " bytes, the disk has " + disk.sizeBytes(),
+                    "remove the file, or name a larger image");
+        }
+    }
+
+    private void open(DiskFiles files, JournalHeader.Disk disk, Set<Object> keys)
+            throws IOException {
+        Path path = Path.of(disk.path());
+        requireKind(path);
         if (!Files.exists(path)) {
             make(path);
-        } else if (!Files.isRegularFile(path) && !SystemFiles.isBlockDevice(path)) {
-            throw refused(path, "is neither a file nor a block device", "name another image");
         }
         ImageFile image = openExisting(files, path);
         opened.add(image);
@@ -90,12 +135,8 @@ final class ImageOpening {
         if (!keys.add(key)) {
             throw refused(path, "is named for two disks", "name one image for each disk");
         }
-        long bytes = image.file().size();
-        if (bytes < disk.sizeBytes() && !made.contains(path)) {
-            throw refused(
-                    path,
-                    "has " + bytes + " bytes, the disk has " + disk.sizeBytes(),
-                    "remove the file, or name a larger image");
+        if (!made.contains(path)) {
+            requireSize(path, image.file().size(), disk);
         }
     }
 
@@ -108,11 +149,25 @@ final class ImageOpening {
                     .close();
             made.add(path);
         } catch (NoSuchFileException e) {
-            throw refused(
-                    path, "has no directory", "make " + path.getParent() + " or mount it there");
+            throw noDirectory(path);
         } catch (FileSystemException e) {
-            throw refused(path, "cannot be made: " + reason(e), "name another place");
+            throw notMade(path, reason(e));
         }
+    }
+
+    private static DiskException noDirectory(Path path) {
+        return refused(path, "has no directory", "make " + path.getParent() + " or mount it there");
+    }
+
+    private static DiskException notMade(Path path, String why) {
+        return refused(path, "cannot be made: " + why, "name another place");
+    }
+
+    private static DiskException notWritable(Path path, String why) {
+        return refused(
+                path,
+                "cannot be written: " + why,
+                "make it writable for user " + System.getProperty("user.name"));
     }
 
     /** For a session that begins, and for redoing what one left behind. */
@@ -122,10 +177,7 @@ final class ImageOpening {
         } catch (NoSuchFileException e) {
             throw refused(path, "is not there", "bring it back, then " + files.use().again());
         } catch (FileSystemException e) {
-            throw refused(
-                    path,
-                    "cannot be written: " + reason(e),
-                    "make it writable for user " + System.getProperty("user.name"));
+            throw notWritable(path, reason(e));
         }
     }
 

@@ -19,6 +19,7 @@ import java.util.Objects;
  *     storage
  * @param storage what it says of its disks; null where it cannot send any
  * @param staying how it is to stay protected; null where it is not to, or from an older source
+ * @param intent an older source does not say it: it moves the domain
  */
 public record BeginCookie(
         int version,
@@ -28,7 +29,16 @@ public record BeginCookie(
         List<Feature> features,
         List<String> probes,
         Storage storage,
-        Staying staying) {
+        Staying staying,
+        Intent intent) {
+    /** What OPEN_MIGRATION is for. */
+    public enum Intent {
+        /** The domain moves. */
+        MOVE,
+        /** Whether it could is all that is asked: the answer ends it. */
+        ASK
+    }
+
     /**
      * The wish that a domain stay protected, which moves with it.
      *
@@ -98,5 +108,6 @@ public record BeginCookie(
         cpuFeatures = cpuFeatures == null ? Map.of() : Map.copyOf(cpuFeatures);
         features = features == null ? List.of() : List.copyOf(features);
         probes = probes == null ? List.of() : List.copyOf(probes);
+        intent = intent == null ? Intent.MOVE : intent;
     }
 }

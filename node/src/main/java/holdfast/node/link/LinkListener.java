@@ -303,11 +303,21 @@ public final class LinkListener implements AutoCloseable {
                 Handshake.write(channel, new LinkMessage.SessionRefused(LinkMessage.clip(text)));
                 yield false;
             }
+            case MigrationAccepter.Decision.Possible(Optional<AcceptCookie> copies) -> {
+                Handshake.write(channel, accepted(copies));
+                yield false;
+            }
             case MigrationAccepter.Decision.Accepted accepted -> {
                 openMigration(channel, hello, migration, accepted);
                 yield true;
             }
         };
+    }
+
+    private static LinkMessage accepted(Optional<AcceptCookie> copies) {
+        return copies.<LinkMessage>map(
+                        cookie -> new LinkMessage.MigrationAccepted(CookieJson.write(cookie)))
+                .orElseGet(LinkMessage.SessionAccepted::new);
     }
 
     private void openMigration(
@@ -331,14 +341,7 @@ public final class LinkListener implements AutoCloseable {
                 throw new IOException("migration " + id + " is open already");
             }
             try {
-                Handshake.write(
-                        channel,
-                        accepted.copies()
-                                .<LinkMessage>map(
-                                        cookie ->
-                                                new LinkMessage.MigrationAccepted(
-                                                        CookieJson.write(cookie)))
-                                .orElseGet(LinkMessage.SessionAccepted::new));
+                Handshake.write(channel, accepted(accepted.copies()));
             } catch (IOException e) {
                 migrations.remove(id, link);
                 link.freePages();

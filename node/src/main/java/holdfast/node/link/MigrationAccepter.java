@@ -36,6 +36,13 @@ public interface MigrationAccepter {
                 Consumer<String> failed)
                 implements Decision {}
 
+        /**
+         * It could come, which is all that was asked.
+         *
+         * @param copies as in {@link Accepted}
+         */
+        record Possible(Optional<AcceptCookie> copies) implements Decision {}
+
         /** It may not; {@code text} says why and what to do. Nothing was changed. */
         record Refused(String text) implements Decision {}
     }

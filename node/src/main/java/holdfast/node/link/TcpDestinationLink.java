@@ -39,7 +39,8 @@ public final class TcpDestinationLink implements DestinationLink {
     private final List<PageReceiver> receivers = new ArrayList<>();
     private final List<Thread> readers = new ArrayList<>();
     private final AtomicInteger attached = new AtomicInteger();
-    private final AtomicInteger left;
+    private final List<MemorySegment> early = new ArrayList<>();
+    private int left;
     private final AtomicReferenceArray<CheckpointDigest> digests;
     private final Optional<DiskWrites> disks;
     private Optional<SocketChannel> disk = Optional.empty();
@@ -66,7 +67,7 @@ public final class TcpDestinationLink implements DestinationLink {
         this.post = post;
         this.closed = closed;
         this.disks = disks;
-        this.left = new AtomicInteger(migration.connections());
+        this.left = migration.connections();
         this.digests = new AtomicReferenceArray<>(migration.connections());
         for (int i = 0; i < migration.connections(); i++) {
             int connection = i;
@@ -150,11 +151,9 @@ public final class TcpDestinationLink implements DestinationLink {
                 switch (receiver.next()) {
                     case PageReceiver.Read.Base _ ->
                             post.accept(new DestinationEvent.BaseArrived());
+                    case PageReceiver.Read.Sections(MemorySegment part) -> sections(part);
                     case PageReceiver.Read.Whole(CheckpointDigest digest) -> {
-                        digests.set(connection, digest);
-                        if (left.decrementAndGet() == 0) {
-                            post.accept(new DestinationEvent.StreamsWhole(all()));
-                        }
+                        whole(connection, digest);
                         return;
                     }
                     // MIGRATION says what the end of a BULK means.
@@ -176,6 +175,27 @@ public final class TcpDestinationLink implements DestinationLink {
                                         ? e.getMessage()
                                         : "this node could not take in pages: " + e));
             }
+        }
+    }
+
+    /** Told of only when all the other connections have brought their last pages. */
+    private synchronized void sections(MemorySegment part) {
+        if (left > 1) {
+            early.add(part);
+        } else {
+            post.accept(new DestinationEvent.SectionsArrived(part));
+        }
+    }
+
+    private synchronized void whole(int connection, CheckpointDigest digest) {
+        digests.set(connection, digest);
+        left--;
+        if (left <= 1) {
+            early.forEach(part -> post.accept(new DestinationEvent.SectionsArrived(part)));
+            early.clear();
+        }
+        if (left == 0) {
+            post.accept(new DestinationEvent.StreamsWhole(all()));
         }
     }
 
@@ -248,11 +268,6 @@ public final class TcpDestinationLink implements DestinationLink {
             @Override
             public Optional<MemorySegment> base() {
                 return receivers.getFirst().base();
-            }
-
-            @Override
-            public Optional<MemorySegment> sections() {
-                return receivers.getFirst().sections();
             }
 
             @Override

@@ -197,7 +197,8 @@ public final class TcpSourceLink implements SourceLink {
         return opened;
     }
 
-    private static AcceptCookie ask(
+    /** OPEN_MIGRATION and its answer, on a connection past its handshake. */
+    static AcceptCookie ask(
             NodeAddress address, SocketChannel channel, LinkMessage.OpenMigration migration)
             throws IOException {
         Handshake.write(channel, migration);

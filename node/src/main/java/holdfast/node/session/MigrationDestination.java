@@ -15,6 +15,7 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.link.TcpDestinationLink;
+import holdfast.qemu.linux.CompilerThreads;
 import holdfast.wire.link.LinkMessage;
 
 import org.slf4j.Logger;
@@ -53,6 +54,8 @@ public final class MigrationDestination {
                     new DestinationEvent.Failed(
                             "more events than the session could handle in time"));
     private final CountDownLatch over = new CountDownLatch(1);
+    private final PauseLines lines = new PauseLines();
+    private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
 
@@ -137,6 +140,7 @@ public final class MigrationDestination {
     }
 
     private void broken(TcpDestinationLink link, RuntimeException failure) {
+        lines.write();
         LOG.error(
                 "event=session-broken role=destination domain={} state={} next=\"find the domain's"
                         + " owner with holdfast status on both nodes\"",
@@ -148,6 +152,7 @@ public final class MigrationDestination {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
+        compilers.ifPresent(CompilerThreads.Held::close);
         listener.broken(failure);
         over.countDown();
     }
@@ -190,17 +195,53 @@ public final class MigrationDestination {
         @Override
         public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
             state = to;
+            holdBack(event, to);
             if (from.getClass() != to.getClass()) {
-                LOG.info(
-                        "event=state role=destination domain={} migration={} from={} to={}"
-                                + " cause={}",
-                        opening.domain(),
-                        opening.migration(),
-                        from.getClass().getSimpleName(),
-                        to.getClass().getSimpleName(),
-                        event.getClass().getSimpleName());
-                listener.changed();
+                lines.add(
+                        guest(to),
+                        () -> {
+                            log(from, event, to);
+                            listener.changed();
+                        });
             }
+        }
+
+        private void log(DestinationState from, DestinationEvent event, DestinationState to) {
+            LOG.info(
+                    "event=state role=destination domain={} migration={} from={} to={}"
+                            + " cause={}",
+                    opening.domain(),
+                    opening.migration(),
+                    from.getClass().getSimpleName(),
+                    to.getClass().getSimpleName(),
+                    event.getClass().getSimpleName());
+        }
+
+        /** From the first device sections on the guest is known to stand still. */
+        private void holdBack(DestinationEvent event, DestinationState to) {
+            boolean begins =
+                    event instanceof DestinationEvent.SectionsArrived
+                            || guest(to) == PauseLines.Guest.PAUSED;
+            if (begins && compilers.isEmpty()) {
+                compilers = Optional.of(CompilerThreads.holdBack());
+            } else if (to instanceof DestinationState.TakingDown
+                    || to instanceof DestinationState.Finished) {
+                compilers.ifPresent(CompilerThreads.Held::close);
+            }
+        }
+
+        private static PauseLines.Guest guest(DestinationState state) {
+            return switch (state) {
+                case DestinationState.BringingUp _,
+                        DestinationState.Ready _,
+                        DestinationState.TakingOver _ ->
+                        PauseLines.Guest.PAUSED;
+                case DestinationState.Preparing _,
+                        DestinationState.Receiving _,
+                        DestinationState.TakingDown _,
+                        DestinationState.Finished _ ->
+                        PauseLines.Guest.ELSE;
+            };
         }
 
         @Override

@@ -234,6 +234,8 @@ public final class MigrationRehearsal {
                 switch (receiver.next()) {
                     case PageReceiver.Read.Base _ ->
                             toDestination(new DestinationEvent.BaseArrived());
+                    case PageReceiver.Read.Sections(MemorySegment part) ->
+                            toDestination(new DestinationEvent.SectionsArrived(part));
                     case PageReceiver.Read.Whole(CheckpointDigest digest) -> {
                         toDestination(new DestinationEvent.StreamsWhole(List.of(digest)));
                         return;
@@ -254,11 +256,6 @@ public final class MigrationRehearsal {
         @Override
         public Optional<MemorySegment> base() {
             return receiver.base();
-        }
-
-        @Override
-        public Optional<MemorySegment> sections() {
-            return receiver.sections();
         }
 
         @Override
@@ -308,7 +305,7 @@ public final class MigrationRehearsal {
         public void offerBase(MemorySegment base) {}
 
         @Override
-        public void arrived(MemorySegment base, MemorySegment sections) {}
+        public void offerSections(MemorySegment base, MemorySegment part) {}
 
         @Override
         public FeatureReport bringUp(Feature feature) {

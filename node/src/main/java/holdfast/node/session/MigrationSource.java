@@ -20,6 +20,7 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.link.TcpSourceLink;
+import holdfast.qemu.linux.CompilerThreads;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 
@@ -120,6 +121,8 @@ public final class MigrationSource {
     private final long beginNanos;
     private final Map<SourceObserver.Stage, Long> stages =
             new EnumMap<>(SourceObserver.Stage.class);
+    private final PauseLines lines = new PauseLines();
+    private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile SourceState state;
     private volatile Optional<Cookies.Prepared> prepared = Optional.empty();
     private volatile Optional<SourceOutcome> outcome = Optional.empty();
@@ -290,6 +293,7 @@ public final class MigrationSource {
      * the guest may go on; after it nothing is decided here.
      */
     private void broken(RuntimeException failure) {
+        lines.write();
         LOG.error(
                 "event=session-broken role=source domain={} state={} next=\"find the domain's owner"
                         + " with holdfast status on both nodes\"",
@@ -301,6 +305,7 @@ public final class MigrationSource {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
+        compilers.ifPresent(CompilerThreads.Held::close);
         fault = Optional.of(failure);
         listener.broken(failure);
     }
@@ -415,6 +420,26 @@ public final class MigrationSource {
         return owner.join(limit);
     }
 
+    /** Whether it stands still, as far as that is bounded. */
+    private static PauseLines.Guest guest(SourceState state) {
+        return switch (state) {
+            case SourceState.Suspending _,
+                    SourceState.Sending _,
+                    SourceState.Finishing _,
+                    SourceState.HandedOver _ ->
+                    PauseLines.Guest.PAUSED;
+            case SourceState.CopyingDisks _,
+                    SourceState.Copying _,
+                    SourceState.Waiting _,
+                    SourceState.RollingBack _,
+                    SourceState.Resuming _,
+                    SourceState.Asking _,
+                    SourceState.GivenBack _,
+                    SourceState.Finished _ ->
+                    PauseLines.Guest.ELSE;
+        };
+    }
+
     private final class Observer implements SourceObserver {
         private Optional<PrecopyPolicy.Measured> newest = Optional.empty();
         private int rounds;
@@ -427,6 +452,14 @@ public final class MigrationSource {
         @Override
         public void transition(SourceState from, SourceEvent event, SourceState to) {
             state = to;
+            if (guest(from) != guest(to)) {
+                compilers.ifPresent(CompilerThreads.Held::close);
+                compilers =
+                        switch (guest(to)) {
+                            case PAUSED -> Optional.of(CompilerThreads.holdBack());
+                            case ELSE -> Optional.empty();
+                        };
+            }
             switch (event) {
                 case SourceEvent.PeerPrepared(Cookies.Prepared cookie) ->
                         prepared = Optional.of(cookie);
@@ -444,14 +477,18 @@ public final class MigrationSource {
                 case SourceEvent _ -> {}
             }
             if (from.getClass() != to.getClass()) {
-                LOG.info(
-                        "event=state role=source domain={} migration={} from={} to={} cause={}",
-                        domain(),
-                        settings.opening().migration(),
-                        from.getClass().getSimpleName(),
-                        to.getClass().getSimpleName(),
-                        event.getClass().getSimpleName());
+                lines.add(guest(to), () -> log(from, event, to));
             }
+        }
+
+        private void log(SourceState from, SourceEvent event, SourceState to) {
+            LOG.info(
+                    "event=state role=source domain={} migration={} from={} to={} cause={}",
+                    domain(),
+                    settings.opening().migration(),
+                    from.getClass().getSimpleName(),
+                    to.getClass().getSimpleName(),
+                    event.getClass().getSimpleName());
         }
 
         /** Not before: whoever watches is woken by it, and takes a core. */
@@ -464,21 +501,13 @@ public final class MigrationSource {
 
         /** Whoever watches looks by itself often enough for a pause that lasts. */
         private static Telling hurry(SourceState state) {
-            return switch (state) {
-                case SourceState.Suspending _,
-                        SourceState.Sending _,
-                        SourceState.Finishing _,
-                        SourceState.HandedOver _ ->
-                        Telling.WHEN_ASKED;
-                case SourceState.CopyingDisks _,
-                        SourceState.Copying _,
-                        SourceState.Waiting _,
-                        SourceState.RollingBack _,
-                        SourceState.Resuming _,
-                        SourceState.Asking _,
-                        SourceState.GivenBack _,
-                        SourceState.Finished _ ->
-                        Telling.AT_ONCE;
+            // The last round is over in a moment, and they would be at it in the pause.
+            boolean last =
+                    state instanceof SourceState.Copying copying
+                            && copying.urgency() == SourceState.Copying.Urgency.LAST;
+            return switch (guest(state)) {
+                case PAUSED -> Telling.WHEN_ASKED;
+                case ELSE -> last ? Telling.WHEN_ASKED : Telling.AT_ONCE;
             };
         }
 

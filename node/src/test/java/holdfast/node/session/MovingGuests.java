@@ -188,6 +188,7 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         private final byte[] disk = new byte[DISK_BYTES];
         private final MigrationDestination session;
         private volatile Standing standing = Standing.UNDECIDED;
+        private long offeredBytes;
 
         Arriving(LinkMessage.OpenMigration migration, MemorySegment bytes) {
             this.bytes = bytes;
@@ -217,10 +218,15 @@ final class MovingGuests implements MigrationAccepter, AutoCloseable {
         public void offerBase(MemorySegment base) {}
 
         @Override
-        public void arrived(MemorySegment base, MemorySegment sections) {}
+        public void offerSections(MemorySegment base, MemorySegment part) {
+            offeredBytes += part.byteSize();
+        }
 
         @Override
         public FeatureReport bringUp(Feature feature) {
+            if (feature.name().equals(Feature.DEVICES) && offeredBytes != STATE_BYTES) {
+                throw new AssertionError("only " + offeredBytes + " bytes of state were offered");
+            }
             return new FeatureReport(
                     feature.name(), feature.necessity(), FeatureReport.Result.UP, "", 0);
         }

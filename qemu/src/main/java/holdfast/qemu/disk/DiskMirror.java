@@ -196,6 +196,14 @@ public final class DiskMirror {
         throw new HypervisorException("query-block-jobs", JOB + index + " is not there");
     }
 
+    /**
+     * The block node that stands for a disk while it is mirrored: its size and what it takes are
+     * the disk's.
+     */
+    public static Optional<String> aboveDisk(QmpClient qmp, int index) {
+        return Optional.of(FILTER + index).filter(nodes(qmp)::contains);
+    }
+
     /** The size of a block node's content. */
     public static long sizeBytes(QmpClient qmp, String node) {
         return image(qmp, node).path("virtual-size").asLong();

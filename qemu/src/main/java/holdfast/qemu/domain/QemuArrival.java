@@ -11,7 +11,6 @@ import holdfast.qemu.qmp.QemuVersion;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.state.IncomingLoader;
-import holdfast.qemu.state.StateSplice;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -139,32 +138,53 @@ public final class QemuArrival implements AutoCloseable {
     }
 
     /**
-     * Loads the device state; main memory must be complete. Images are opened for writing, and
+     * Gives QEMU more of the device sections; main memory must be complete. No image is opened
+     * before {@link #load}.
+     *
+     * @throws HypervisorException if it does not take them; it is of no use then
+     */
+    public void offerSections(MemorySegment base, MemorySegment part) {
+        try {
+            loader.offerSections(base, part);
+        } catch (HypervisorException e) {
+            throw explained(e);
+        }
+    }
+
+    /**
+     * Has QEMU load the device sections, which are whole. Images are opened for writing, and
      * locked, by this.
      *
+     * @return bytes of the sections
      * @throws HypervisorException with QEMU's words; it is of no use then
      */
-    public void load(MemorySegment base, MemorySegment sections) {
+    public long load() {
+        long bytes;
         try {
-            loader.load(new StateSplice(base, sections), LOAD_LIMIT);
+            bytes = loader.load(LOAD_LIMIT);
         } catch (HypervisorException e) {
-            if (qmp.closedBecause().isEmpty()) {
-                throw e;
-            }
-            // It has said why on its standard error, which a daemonized QEMU has closed.
-            throw new HypervisorException(
-                    "load the device state",
-                    "QEMU ended itself over it ("
-                            + e.getMessage()
-                            + "), as one does that lacks a device of the source's or has it in"
-                            + " another version; compare the QEMU versions of both nodes and the"
-                            + " domain's arguments",
-                    e);
+            throw explained(e);
         }
         if (qmp.greeting().version().compareTo(LEAVES_IMAGES_TO_CONT) >= 0) {
             qmp.execute("blockdev-set-active", Map.of("active", true));
         }
         qmp.prime(QmpCommand.CONTINUE);
+        return bytes;
+    }
+
+    private HypervisorException explained(HypervisorException said) {
+        if (qmp.closedBecause().isEmpty()) {
+            return said;
+        }
+        // It has said why on its standard error, which a daemonized QEMU has closed.
+        return new HypervisorException(
+                "load the device state",
+                "QEMU ended itself over it ("
+                        + said.getMessage()
+                        + "), as one does that lacks a device of the source's or has it in"
+                        + " another version; compare the QEMU versions of both nodes and the"
+                        + " domain's arguments",
+                said);
     }
 
     /** What {@link #run} came to. */

@@ -4,6 +4,7 @@ import holdfast.engine.GuestShutDownException;
 import holdfast.engine.HypervisorException;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.StateSave;
 import holdfast.qemu.launch.Accelerator;
 import holdfast.qemu.launch.ForeignCommandLine;
 import holdfast.qemu.launch.ProcessIdentity;
@@ -208,8 +209,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
     }
 
     @Override
-    public DeviceState saveForHandOver() {
-        return saver.save(StateSaver.Images.RELEASED);
+    public StateSave beginHandOver() {
+        return saver.beginHandOver();
     }
 
     /** To be called after plugging a device: QEMU tells nobody. */

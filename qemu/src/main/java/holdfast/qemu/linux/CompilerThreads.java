@@ -7,6 +7,10 @@ import java.io.IOException;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.atomic.AtomicBoolean;
+import java.util.concurrent.locks.ReentrantLock;
 
 /**
  * The threads of this virtual machine that compile. They wake up whenever some method has run often
@@ -16,6 +20,13 @@ import java.nio.file.Path;
 public final class CompilerThreads {
     private static final Logger LOG = LoggerFactory.getLogger(CompilerThreads.class);
     private static final Path TASKS = Path.of("/proc/self/task");
+
+    private static final Path STATUS = Path.of("/proc/self/status");
+    private static final int CAP_SYS_NICE = 23;
+
+    private static final ReentrantLock LOCK = new ReentrantLock();
+    private static List<Integer> batch = List.of();
+    private static int holding;
 
     private CompilerThreads() {}
 
@@ -27,18 +38,72 @@ public final class CompilerThreads {
      * @return how many there are
      */
     public static int makeBatch() {
-        int made = 0;
+        List<Integer> made = new ArrayList<>();
+        LOCK.lock();
         try (DirectoryStream<Path> tasks = Files.newDirectoryStream(TASKS)) {
             for (Path task : tasks) {
                 if (isCompiler(Files.readString(task.resolve("comm")))) {
-                    Syscalls.schedBatch(Integer.parseInt(task.getFileName().toString()));
-                    made++;
+                    int thread = Integer.parseInt(task.getFileName().toString());
+                    Syscalls.schedule(thread, Syscalls.Policy.BATCH);
+                    made.add(thread);
                 }
             }
+            // Without the privilege there is no way back from SCHED_IDLE.
+            batch = mayBoost() ? List.copyOf(made) : List.of();
         } catch (IOException | SystemCallException e) {
             LOG.info("event=compilers-not-batch reason=\"{}\"", e.getMessage());
+        } finally {
+            LOCK.unlock();
         }
-        return made;
+        return made.size();
+    }
+
+    private static boolean mayBoost() throws IOException {
+        return Files.readAllLines(STATUS).stream()
+                .filter(line -> line.startsWith("CapEff:"))
+                .map(line -> Long.parseUnsignedLong(line.substring("CapEff:".length()).strip(), 16))
+                .anyMatch(capabilities -> (capabilities >>> CAP_SYS_NICE & 1) == 1);
+    }
+
+    /** A time in which compilers run only where nobody else wants to. */
+    public interface Held extends AutoCloseable {
+        /** Ends it. */
+        @Override
+        void close();
+    }
+
+    /**
+     * Has those that are batch work run only where nobody else wants to (sched(7), SCHED_IDLE): a
+     * processor on which one works counts as free then. For a guest's pause; for longer they would
+     * never be done on a busy host. Any thread; may be nested. Without the right to take it back
+     * (CAP_SYS_NICE) nothing is changed.
+     */
+    public static Held holdBack() {
+        count(1);
+        AtomicBoolean ended = new AtomicBoolean();
+        return () -> {
+            if (!ended.getAndSet(true)) {
+                count(-1);
+            }
+        };
+    }
+
+    private static void count(int change) {
+        LOCK.lock();
+        try {
+            boolean before = holding > 0;
+            holding += change;
+            if (before != holding > 0) {
+                for (int thread : batch) {
+                    Syscalls.schedule(
+                            thread, before ? Syscalls.Policy.BATCH : Syscalls.Policy.IDLE);
+                }
+            }
+        } catch (SystemCallException e) {
+            LOG.warn("event=compilers-not-held reason=\"{}\"", e.getMessage());
+        } finally {
+            LOCK.unlock();
+        }
     }
 
     private static boolean isCompiler(String comm) {

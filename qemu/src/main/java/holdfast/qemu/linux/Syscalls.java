@@ -36,7 +36,21 @@ public final class Syscalls {
     private static final long PIDFD_OPEN = 434;
     private static final long PIDFD_GETFD = 438;
     private static final int POLLIN = 1;
-    private static final int SCHED_BATCH = 3;
+
+    /** How a thread shares its processor, sched(7). */
+    enum Policy {
+        /** Its wake-up interrupts nobody. */
+        BATCH(3),
+        /** It runs where nobody else wants to. */
+        IDLE(5);
+
+        private final int number;
+
+        Policy(int number) {
+            this.number = number;
+        }
+    }
+
     private static final int ENXIO = 6;
 
     private static final Linker LINKER = Linker.nativeLinker();
@@ -129,19 +143,19 @@ public final class Syscalls {
     }
 
     /**
-     * {@code sched_setscheduler} with SCHED_BATCH.
+     * {@code sched_setscheduler}.
      *
      * @param thread of this process, by its number at the kernel
      */
-    static void schedBatch(int thread) {
+    static void schedule(int thread, Policy policy) {
         Scratch scratch = SCRATCH.get();
-        // struct sched_param: one int, which must be 0 for this policy.
+        // struct sched_param: one int, which must be 0 for these policies.
         scratch.words.set(JAVA_INT, 0, 0);
         try {
             int result =
                     (int)
                             SCHED_SETSCHEDULER.invokeExact(
-                                    scratch.state, thread, SCHED_BATCH, scratch.words);
+                                    scratch.state, thread, policy.number, scratch.words);
             if (result == -1) {
                 throw failure("sched_setscheduler", scratch.state);
             }

@@ -249,8 +249,62 @@ public final class QmpClient implements AutoCloseable {
                 .orThrow(command);
     }
 
+    /**
+     * Sends a command whose answer is wanted later; while QEMU carries it out, the next one is
+     * primed. A command that is sent meanwhile is carried out after it.
+     *
+     * @see #prime
+     */
+    public Issued issueBefore(QmpCommand next, QmpCommand command) {
+        return issue(EXECUTE, command, Optional.of(next));
+    }
+
+    /** A command on its way. */
+    public final class Issued {
+        private final QmpCommand command;
+        private final CompletableFuture<QmpMessage.Answer> answer;
+
+        private Issued(QmpCommand command, CompletableFuture<QmpMessage.Answer> answer) {
+            this.command = command;
+            this.answer = answer;
+        }
+
+        /** Waits for the answer, or that nothing will answer any more, but no longer than this. */
+        public boolean isOver(Duration wait) {
+            try {
+                answer.get(wait.toNanos(), TimeUnit.NANOSECONDS);
+                return true;
+            } catch (TimeoutException e) {
+                return false;
+            } catch (ExecutionException e) {
+                return true;
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+                throw new HypervisorException(
+                        command.name(), "interrupted while waiting for QEMU", e);
+            }
+        }
+
+        /**
+         * Waits for what it returns.
+         *
+         * @throws HypervisorException as {@link QmpClient#execute(String, Map, Duration)}
+         */
+        public JsonNode result(Duration limit) {
+            return reply(limit).orThrow(command.name());
+        }
+
+        private QmpReply reply(Duration limit) {
+            return await(command.name(), answer, limit).reply();
+        }
+    }
+
     private QmpReply send(
             String verb, QmpCommand command, Duration limit, Optional<QmpCommand> next) {
+        return issue(verb, command, next).reply(limit);
+    }
+
+    private Issued issue(String verb, QmpCommand command, Optional<QmpCommand> next) {
         if (Thread.currentThread() == reader) {
             throw new IllegalStateException(
                     command.name() + " from the reader thread would wait for itself; hand it over");
@@ -262,23 +316,16 @@ public final class QmpClient implements AutoCloseable {
         }
         CompletableFuture<QmpMessage.Answer> answer = new CompletableFuture<>();
         long id = begin(verb, command, answer, next);
-        try {
-            if (log.isDebugEnabled()) {
-                log.debug(
-                        "qmp={} id={} {}={} arguments={}",
-                        socket.getFileName(),
-                        id,
-                        verb,
-                        command.name(),
-                        loggable(command));
-            }
-            return await(command.name(), answer, limit).reply();
-        } catch (RuntimeException e) {
-            if (!(e instanceof HypervisorException)) {
-                pending.remove(id);
-            }
-            throw e;
+        if (log.isDebugEnabled()) {
+            log.debug(
+                    "qmp={} id={} {}={} arguments={}",
+                    socket.getFileName(),
+                    id,
+                    verb,
+                    command.name(),
+                    loggable(command));
         }
+        return new Issued(command, answer);
     }
 
     /**

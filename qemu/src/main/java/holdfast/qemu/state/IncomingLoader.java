@@ -2,6 +2,7 @@ package holdfast.qemu.state;
 
 import holdfast.engine.HypervisorException;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.qemu.qmp.QmpCommand;
 
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
@@ -14,18 +15,21 @@ import java.nio.channels.SocketChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Arrays;
 import java.util.Map;
 import java.util.Optional;
 
 /**
  * Gives a QEMU that was started with {@code -incoming defer} its state, once. The RAM blocks
- * outside main memory may go ahead while the guest still runs elsewhere: QEMU then waits for the
- * rest.
+ * outside main memory may go ahead while the guest still runs elsewhere, and the device sections
+ * come in parts, which QEMU loads as they come. The very last byte is held back until somebody
+ * knows that they are whole: without it QEMU has loaded nothing, and has opened no image.
  *
  * <pre>
  *  ahead   "QEVM" u32:3  start("ram" blocks)  part(pages)*
- *  later                                                    end(pages)  full(device)*  0x00
- *  later, where the pages have changed        part(pages)*  end(pages)  full(device)*  0x00
+ *  in parts                                                 end(pages)  full(device)*
+ *  in parts, where the pages have changed     part(pages)*  end(pages)  full(device)*
+ *  when they are whole                                                                 0x00
  * </pre>
  *
  * One thread.
@@ -34,13 +38,19 @@ public final class IncomingLoader implements AutoCloseable {
     private static final String COMMAND = "migrate-incoming";
     private static final Duration OFFER_LIMIT = Duration.ofSeconds(5);
 
+    /** For QEMU to say why it reads no more. */
+    private static final Duration VERDICT_LIMIT = Duration.ofSeconds(1);
+
     /** QEMU's own default. */
     private static final int ANNOUNCEMENTS = 5;
 
     private final QmpClient qmp;
     private final Path socket;
     private final SocketChannel channel;
+    private final QmpClient.ExpectedEvent over;
     private Optional<Offered> offered = Optional.empty();
+    private Optional<MemorySegment> held = Optional.empty();
+    private long sectionsBytes;
 
     /** What went ahead, and what it says. */
     private record Offered(MemorySegment base, StateStream stream) {}
@@ -49,6 +59,8 @@ public final class IncomingLoader implements AutoCloseable {
         this.qmp = qmp;
         this.socket = socket;
         this.channel = channel;
+        // From here on: it may fail over any part.
+        this.over = qmp.expect("MIGRATION", event -> isOver(event.data().path("status").asText()));
     }
 
     /**
@@ -92,29 +104,65 @@ public final class IncomingLoader implements AutoCloseable {
             return;
         }
         StateStream stream = StateStream.parse(base);
-        write(base.asSlice(0, stream.endOffset()), deadline(OFFER_LIMIT));
+        write(deadline(OFFER_LIMIT), base.asSlice(0, stream.endOffset()));
         offered = Optional.of(new Offered(base, stream));
     }
 
     /**
-     * Sends the rest and returns when QEMU has loaded it. The guest is stopped.
+     * Sends more of the device sections, all but their last byte. Main memory must be complete.
      *
+     * @param base the newest; looked at with the first part
+     * @param part not empty; must stay valid until the next part, or {@link #load}
+     * @throws HypervisorException if it is none, or QEMU does not take it; it is of no use then
+     */
+    public void offerSections(MemorySegment base, MemorySegment part) {
+        MemorySegment devices = part;
+        MemorySegment before;
+        if (held.isPresent()) {
+            before = held.get();
+        } else {
+            StateSplice.requireFront(part);
+            before = base.asSlice(from(base));
+            devices = part.asSlice(StateStream.HEADER_BYTES);
+        }
+        long last = devices.byteSize() - 1;
+        write(deadline(OFFER_LIMIT), before, devices.asSlice(0, last));
+        held = Optional.of(devices.asSlice(last));
+        sectionsBytes += part.byteSize();
+    }
+
+    /**
+     * Sends the last byte and returns when QEMU has loaded everything. The guest is stopped.
+     *
+     * @return bytes of the device sections
      * @throws HypervisorException with QEMU's words if it does not take it; it is of no use then
      */
-    public void load(StateSplice splice, Duration limit) {
-        long until = deadline(limit);
-        MemorySegment base = splice.base();
-        try (QmpClient.ExpectedEvent over =
-                qmp.expect("MIGRATION", event -> isOver(event.data().path("status").asText()))) {
-            write(base.asSlice(from(base)), until);
-            write(splice.sections().asSlice(StateStream.HEADER_BYTES), until);
+    public long load(Duration limit) {
+        MemorySegment last =
+                held.orElseThrow(
+                        () -> new HypervisorException(COMMAND, "no device sections arrived"));
+        StateSplice.requireEnd(last, sectionsBytes);
+        write(deadline(limit), last);
+        end();
+        // Read while it loads.
+        qmp.prime(QmpCommand.CONTINUE);
+        requireCompleted(limit);
+        return sectionsBytes;
+    }
+
+    /** One that expects a description of the stream behind it finds none. */
+    private void end() {
+        try {
             channel.shutdownOutput();
-            String status = over.await(limit).data().path("status").asText();
-            if (!status.equals("completed")) {
-                throw new HypervisorException(COMMAND, status + ": " + reason());
-            }
         } catch (IOException e) {
-            throw new HypervisorException(COMMAND, "cannot write to " + socket, e);
+            throw untaken(new HypervisorException(COMMAND, "cannot end " + socket, e));
+        }
+    }
+
+    private void requireCompleted(Duration limit) {
+        String status = over.await(limit).data().path("status").asText();
+        if (!status.equals("completed")) {
+            throw new HypervisorException(COMMAND, status + ": " + reason());
         }
     }
 
@@ -123,7 +171,7 @@ public final class IncomingLoader implements AutoCloseable {
             return 0;
         }
         StateStream before = offered.get().stream();
-        if (offered.get().base().mismatch(base) < 0) {
+        if (offered.get().base() == base || offered.get().base().mismatch(base) < 0) {
             return before.endOffset();
         }
         StateStream stream = StateStream.parse(base);
@@ -153,28 +201,43 @@ public final class IncomingLoader implements AutoCloseable {
         return System.nanoTime() + limit.toNanos();
     }
 
-    private void write(MemorySegment bytes, long until) {
-        ByteBuffer left = bytes.asByteBuffer();
+    private void write(long until, MemorySegment... bytes) {
+        ByteBuffer[] left = new ByteBuffer[bytes.length];
+        for (int i = 0; i < left.length; i++) {
+            left[i] = bytes[i].asByteBuffer();
+        }
         try {
-            channel.write(left);
-            if (!left.hasRemaining()) {
+            long bytesLeft = Arrays.stream(left).mapToLong(ByteBuffer::remaining).sum();
+            bytesLeft -= channel.write(left);
+            if (bytesLeft == 0) {
                 return;
             }
             try (Selector selector = Selector.open()) {
                 channel.register(selector, SelectionKey.OP_WRITE);
-                while (left.hasRemaining()) {
+                while (bytesLeft > 0) {
                     long millis = (until - System.nanoTime()) / 1_000_000;
                     if (millis <= 0 || selector.select(millis) == 0) {
                         throw new IOException("QEMU takes nothing");
                     }
                     selector.selectedKeys().clear();
-                    channel.write(left);
+                    bytesLeft -= channel.write(left);
                 }
             }
         } catch (IOException e) {
-            throw new HypervisorException(
-                    COMMAND, "cannot write to " + socket + ": " + e.getMessage(), e);
+            throw untaken(
+                    new HypervisorException(
+                            COMMAND, "cannot write to " + socket + ": " + e.getMessage(), e));
         }
+    }
+
+    /** QEMU reads no more because it has failed, and tells of that in another place. */
+    private HypervisorException untaken(HypervisorException said) {
+        try {
+            requireCompleted(VERDICT_LIMIT);
+        } catch (HypervisorException verdict) {
+            said.addSuppressed(verdict);
+        }
+        return said;
     }
 
     /** Puts QEMU's settings back; the guest may run. */
@@ -192,7 +255,8 @@ public final class IncomingLoader implements AutoCloseable {
 
     /** Lets go without a word to QEMU, which is gone or about to be. */
     public void discard() {
-        try (channel) {
+        try (channel;
+                over) {
             Files.deleteIfExists(socket);
         } catch (IOException e) {
             throw new HypervisorException(COMMAND, "cannot remove " + socket, e);

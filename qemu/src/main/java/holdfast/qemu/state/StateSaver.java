@@ -3,6 +3,7 @@ package holdfast.qemu.state;
 import holdfast.engine.HypervisorException;
 import holdfast.engine.port.DeviceState;
 import holdfast.engine.port.DeviceState.DeviceBase;
+import holdfast.engine.port.StateSave;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.qmp.QmpEvent;
@@ -12,6 +13,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
@@ -36,6 +38,12 @@ public final class StateSaver implements AutoCloseable {
 
     /** Device sections are some dozen kilobytes; less free than this makes an error suspicious. */
     private static final long ROOM_BYTES = 1 << 20;
+
+    /** How long QEMU is waited for before what it has written by then is read. */
+    private static final Duration LOOK = Duration.ofNanos(150_000);
+
+    /** Less is left for the next look: each part costs both nodes some work. */
+    private static final int PART_BYTES_MIN = 8 << 10;
 
     private static final Set<String> BASE_EVENTS = Set.of("RESET", "DEVICE_DELETED");
     private static final String COMMAND = "xen-save-devices-state";
@@ -98,16 +106,88 @@ public final class StateSaver implements AutoCloseable {
         RELEASED
     }
 
-    public DeviceState save() {
-        return save(Images.KEPT);
-    }
-
     /**
      * Saves the state; the guest must be stopped.
      *
      * @return the base is valid until the base's number grows, the sections until the next call
      */
-    public DeviceState save(Images images) {
+    public DeviceState save() {
+        renewBaseIfDue();
+        return new DeviceState(taken.orElseThrow().base(), saveSections());
+    }
+
+    /**
+     * Begins to save the state, and to let go of the disks' images; the guest must be stopped. What
+     * QEMU has written is read while it writes on: the state is long on its way when QEMU answers.
+     *
+     * @return the base is valid until the base's number grows
+     */
+    public StateSave beginHandOver() {
+        renewBaseIfDue();
+        try {
+            // What an earlier save left must not be taken for this one's.
+            closeFile();
+            Files.deleteIfExists(file);
+        } catch (IOException e) {
+            throw new HypervisorException(COMMAND, "cannot remove " + file, e);
+        }
+        sections.clear();
+        return new Underway(
+                taken.orElseThrow().base(),
+                qmp.issueBefore(QmpCommand.CONTINUE, command(Images.RELEASED)));
+    }
+
+    private final class Underway implements StateSave {
+        private final DeviceBase base;
+        private final QmpClient.Issued save;
+        private final long until = System.nanoTime() + LIMIT.toNanos();
+        private long returned;
+
+        Underway(DeviceBase base, QmpClient.Issued save) {
+            this.base = base;
+            this.save = save;
+        }
+
+        @Override
+        public DeviceBase base() {
+            return base;
+        }
+
+        @Override
+        public Optional<MemorySegment> next() {
+            boolean over = save.isOver(Duration.ZERO);
+            while (!over && readNew() < PART_BYTES_MIN) {
+                Duration left = Duration.ofNanos(until - System.nanoTime());
+                over = !left.isPositive() || save.isOver(LOOK);
+            }
+            if (over) {
+                requireSaved();
+                if (readNew() == 0) {
+                    StateSplice.requireSections(sections.bytes());
+                    return Optional.empty();
+                }
+            }
+            MemorySegment part = sections.bytes().asSlice(returned).asReadOnly();
+            returned += part.byteSize();
+            return Optional.of(part);
+        }
+
+        /** Bytes that were not returned yet. */
+        private long readNew() {
+            readSections();
+            return sections.bytes().byteSize() - returned;
+        }
+
+        private void requireSaved() {
+            try {
+                save.result(Duration.ofNanos(Math.max(1, until - System.nanoTime())));
+            } catch (HypervisorException e) {
+                throw explained(e);
+            }
+        }
+    }
+
+    private void renewBaseIfDue() {
         long now = System.nanoTime();
         boolean due =
                 taken.map(
@@ -127,7 +207,6 @@ public final class StateSaver implements AutoCloseable {
                 throw e;
             }
         }
-        return new DeviceState(taken.orElseThrow().base(), saveSections(images));
     }
 
     /** QEMU gives one stream per stop: the guest has not run since, so the base still holds. */
@@ -190,26 +269,40 @@ public final class StateSaver implements AutoCloseable {
                 COMMAND, Map.of("filename", file.toString(), "live", images == Images.RELEASED));
     }
 
-    private MemorySegment saveSections(Images images) {
+    private MemorySegment saveSections() {
         try {
-            qmp.executeBefore(QmpCommand.CONTINUE, command(images), LIMIT);
+            qmp.executeBefore(QmpCommand.CONTINUE, command(Images.KEPT), LIMIT);
         } catch (HypervisorException e) {
             throw explained(e);
         }
         sections.clear();
-        try {
-            if (open.isEmpty()) {
-                // QEMU truncates the file and writes it anew, so one opening serves for all times.
-                open = Optional.of(FileChannel.open(file, StandardOpenOption.READ));
-            }
-            FileChannel channel = open.get().position(0);
-            while (sections.read(channel) >= 0) {}
-        } catch (IOException e) {
-            throw new HypervisorException(COMMAND, "cannot read " + file, e);
-        }
+        readSections();
         MemorySegment bytes = sections.bytes();
         StateSplice.requireSections(bytes);
         return bytes.asReadOnly();
+    }
+
+    /** Reads on to what is the end of the file now; where QEMU has not made it yet, nothing. */
+    private void readSections() {
+        try {
+            if (open.isEmpty()) {
+                // QEMU truncates the file and writes it anew, so one opening serves for many saves.
+                open = Optional.of(FileChannel.open(file, StandardOpenOption.READ));
+            }
+            FileChannel channel = open.get().position(sections.bytes().byteSize());
+            while (sections.read(channel) >= 0) {}
+        } catch (NoSuchFileException e) {
+            // The save says of itself if there is to be no file.
+        } catch (IOException e) {
+            throw new HypervisorException(COMMAND, "cannot read " + file, e);
+        }
+    }
+
+    private void closeFile() throws IOException {
+        if (open.isPresent()) {
+            open.get().close();
+            open = Optional.empty();
+        }
     }
 
     /** QEMU says of a full file system only that there was an error. */
@@ -235,9 +328,7 @@ public final class StateSaver implements AutoCloseable {
         try (capture;
                 sections) {
             taken.ifPresent(old -> old.arena().close());
-            if (open.isPresent()) {
-                open.get().close();
-            }
+            closeFile();
             Files.deleteIfExists(file);
         } catch (IOException e) {
             throw new HypervisorException(COMMAND, "cannot remove " + file, e);

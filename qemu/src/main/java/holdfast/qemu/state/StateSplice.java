@@ -27,6 +27,12 @@ public record StateSplice(MemorySegment base, MemorySegment sections) {
     }
 
     static void requireSections(MemorySegment sections) {
+        requireFront(sections);
+        requireEnd(sections.asSlice(sections.byteSize() - 1), sections.byteSize());
+    }
+
+    /** Of sections that may be longer. */
+    static void requireFront(MemorySegment sections) {
         StateStream.requireHeader(SECTIONS, sections);
         int first = sections.get(JAVA_BYTE, StateStream.HEADER_BYTES);
         if (first != StateStream.TYPE_FULL) {
@@ -39,10 +45,13 @@ public record StateSplice(MemorySegment base, MemorySegment sections) {
                             + "; a 7 means: start QEMU with -global"
                             + " migration.send-configuration=off");
         }
-        long end = sections.byteSize() - 1;
-        int last = sections.get(JAVA_BYTE, end);
+    }
+
+    /** Of so many bytes. */
+    static void requireEnd(MemorySegment lastByte, long bytes) {
+        int last = lastByte.get(JAVA_BYTE, 0);
         if (last != StateStream.TYPE_END_OF_FILE) {
-            throw StateStream.malformed(SECTIONS, end, "last byte", last, 0);
+            throw StateStream.malformed(SECTIONS, bytes - 1, "last byte", last, 0);
         }
     }
 

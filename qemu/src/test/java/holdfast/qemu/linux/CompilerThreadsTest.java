@@ -1,6 +1,7 @@
 package holdfast.qemu.linux;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assumptions.assumeThat;
 
 import org.junit.jupiter.api.Test;
 
@@ -13,6 +14,7 @@ import java.util.stream.Stream;
 
 class CompilerThreadsTest {
     private static final String SCHED_BATCH = "3";
+    private static final String SCHED_IDLE = "5";
 
     /** The policy's place in /proc/PID/stat behind the name in parentheses, proc(5): field 41. */
     private static final int POLICY = 41 - 3;
@@ -20,23 +22,48 @@ class CompilerThreadsTest {
     @Test
     void all_that_compile_are_batch_work_and_nobody_else_is() throws IOException {
         int made = CompilerThreads.makeBatch();
-        List<String> batch = new ArrayList<>();
+        assertThat(made).isPositive();
+        assertThat(threads(SCHED_BATCH))
+                .hasSize(made)
+                .allMatch(name -> name.matches("C[12] Compiler.*"));
+    }
+
+    @Test
+    void they_are_held_back_until_the_last_that_wants_it_is_done() throws IOException {
+        int made = CompilerThreads.makeBatch();
+        assumeThat(mayTakeItBack()).as("has CAP_SYS_NICE").isTrue();
+        CompilerThreads.Held outer = CompilerThreads.holdBack();
+        CompilerThreads.Held inner = CompilerThreads.holdBack();
+        assertThat(threads(SCHED_IDLE)).hasSize(made);
+        outer.close();
+        outer.close();
+        assertThat(threads(SCHED_IDLE)).hasSize(made);
+        inner.close();
+        assertThat(threads(SCHED_IDLE)).isEmpty();
+        assertThat(threads(SCHED_BATCH)).hasSize(made);
+    }
+
+    private static boolean mayTakeItBack() throws IOException {
+        return Files.getAttribute(Path.of("/proc/self/status"), "unix:uid").equals(0);
+    }
+
+    private static List<String> threads(String policy) throws IOException {
+        List<String> found = new ArrayList<>();
         try (Stream<Path> tasks = Files.list(Path.of("/proc/self/task"))) {
             for (Path task : tasks.toList()) {
-                if (isBatch(task)) {
-                    batch.add(Files.readString(task.resolve("comm")).strip());
+                if (has(task, policy)) {
+                    found.add(Files.readString(task.resolve("comm")).strip());
                 }
             }
         }
-        assertThat(made).isPositive();
-        assertThat(batch).hasSize(made).allMatch(name -> name.matches("C[12] Compiler.*"));
+        return found;
     }
 
-    private static boolean isBatch(Path task) throws IOException {
+    private static boolean has(Path task, String policy) throws IOException {
         try {
             String stat = Files.readString(task.resolve("stat"));
             String[] behind = stat.substring(stat.lastIndexOf(')') + 2).split(" ");
-            return behind[POLICY].equals(SCHED_BATCH);
+            return behind[POLICY].equals(policy);
         } catch (IOException e) {
             if (Files.exists(task)) {
                 throw e;

@@ -34,6 +34,7 @@ import holdfast.engine.port.DirtyTracker;
 import holdfast.engine.port.Domain;
 import holdfast.engine.port.GuestMemory;
 import holdfast.engine.port.PrimaryLink;
+import holdfast.engine.port.StateSave;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -558,20 +559,43 @@ public final class MigrationWorld {
         }
 
         @Override
-        public DeviceState saveForHandOver() {
+        public StateSave beginHandOver() {
             if (plan.fault() == MigrationFault.SAVE_FAILS) {
                 throw new HypervisorException("save", "no room");
             }
             if (disk.isMirrored()) {
                 throw new AssertionError("images are let go of while mirrored: " + describe());
             }
-            return saveDeviceState();
+            return new InParts(saveDeviceState());
         }
 
         private void requireProcess(String command) {
             if (sourceCopy == Copy.GONE) {
                 throw new HypervisorException(command, "the process is gone");
             }
+        }
+    }
+
+    /** A state that comes in two parts. */
+    private static final class InParts implements StateSave {
+        private final DeviceState state;
+        private long returned;
+
+        InParts(DeviceState state) {
+            this.state = state;
+        }
+
+        @Override
+        public DeviceState.DeviceBase base() {
+            return state.base();
+        }
+
+        @Override
+        public Optional<MemorySegment> next() {
+            MemorySegment left = state.sections().asSlice(returned);
+            MemorySegment part = left.asSlice(0, Math.min(left.byteSize(), STATE_BYTES / 2 + 1));
+            returned += part.byteSize();
+            return Optional.of(part).filter(some -> some.byteSize() > 0);
         }
     }
 
@@ -664,6 +688,8 @@ public final class MigrationWorld {
                 switch (receiver.next()) {
                     case PageReceiver.Read.Base _ ->
                             toDestination(new DestinationEvent.BaseArrived());
+                    case PageReceiver.Read.Sections(MemorySegment part) ->
+                            toDestination(new DestinationEvent.SectionsArrived(part));
                     case PageReceiver.Read.Whole(CheckpointDigest digest) -> {
                         toDestination(new DestinationEvent.StreamsWhole(List.of(digest)));
                         return;
@@ -686,11 +712,6 @@ public final class MigrationWorld {
         @Override
         public Optional<MemorySegment> base() {
             return receiver.base();
-        }
-
-        @Override
-        public Optional<MemorySegment> sections() {
-            return receiver.sections();
         }
 
         @Override
@@ -741,6 +762,8 @@ public final class MigrationWorld {
     }
 
     private final class Arriving implements Arrival {
+        private long offeredBytes;
+
         @Override
         public Cookies.Prepared prepare() {
             destinationCopy = Copy.STANDS_STILL;
@@ -752,10 +775,22 @@ public final class MigrationWorld {
         public void offerBase(MemorySegment base) {}
 
         @Override
-        public void arrived(MemorySegment base, MemorySegment sections) {}
+        public void offerSections(MemorySegment base, MemorySegment part) {
+            if (sourceCopy == Copy.STANDS_STILL && here.mismatch(there) >= 0) {
+                throw new AssertionError(
+                        "I3: devices are loaded over memory that differs at byte "
+                                + here.mismatch(there)
+                                + ": "
+                                + describe());
+            }
+            offeredBytes += part.byteSize();
+        }
 
         @Override
         public FeatureReport bringUp(Feature feature) {
+            if (feature.name().equals(Feature.DEVICES) && offeredBytes != STATE_BYTES) {
+                throw new AssertionError("a part of the state is loaded: " + describe());
+            }
             boolean fails =
                     plan.initFails().contains(feature.name()) || destinationCopy == Copy.GONE;
             hooks.add("init " + feature.name());

@@ -44,6 +44,7 @@ final class Cable implements AutoCloseable {
     private static final int CONNECT_MILLIS = 500;
 
     private final List<String> namespaces = new ArrayList<>();
+    private final List<String> ports = new ArrayList<>();
 
     Cable() throws IOException {
         try {
@@ -62,6 +63,7 @@ final class Cable implements AutoCloseable {
                         "eth0",
                         "netns",
                         namespace(end));
+                ports.add(port(end));
                 run("ip", "addr", "add", end.here() + "/30", "dev", port(end));
                 run("ip", "link", "set", port(end), "up");
                 String in = namespace(end);
@@ -164,9 +166,13 @@ final class Cable implements AutoCloseable {
                 .isZero();
     }
 
-    /** The cables go with their namespaces. */
+    /** The cables would go with their namespaces, but only some time later. */
     @Override
     public void close() throws IOException {
+        for (String port : ports) {
+            run("ip", "link", "del", port);
+        }
+        ports.clear();
         for (String namespace : namespaces) {
             run("ip", "netns", "del", namespace);
         }

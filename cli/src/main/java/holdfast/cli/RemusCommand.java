@@ -2,6 +2,7 @@ package holdfast.cli;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.Progress;
 import holdfast.node.api.ProgressListener;
 import holdfast.node.api.RemusRequest;
@@ -66,6 +67,15 @@ final class RemusCommand extends NodeCommand {
     private boolean plain;
 
     @Option(
+            names = "--compress",
+            paramLabel = "auto|none|zstd",
+            defaultValue = "auto",
+            description =
+                    "Compress checkpoints: where that is quicker on this link, never, or all that"
+                            + " shrink (default: ${DEFAULT-VALUE}).")
+    private MigrateRequest.Compress compress;
+
+    @Option(
             names = "--arbiter",
             paramLabel = "none|operator",
             defaultValue = "operator",
@@ -120,19 +130,20 @@ final class RemusCommand extends NodeCommand {
     void run() {
         RemusRequest request =
                 new RemusRequest(
-                        domain,
-                        nodes.getFirst(),
-                        interval,
-                        !noNet,
-                        plain,
-                        arbiter,
-                        heartbeat,
-                        deadline,
-                        tee == null ? null : holdfast.surroundings.path(tee).toString(),
-                        nodes.subList(1, nodes.size()),
-                        once
-                                ? RemusRequest.AfterLoss.STAY_ALONE
-                                : RemusRequest.AfterLoss.PROTECT_AGAIN);
+                                domain,
+                                nodes.getFirst(),
+                                interval,
+                                !noNet,
+                                plain,
+                                arbiter,
+                                heartbeat,
+                                deadline,
+                                tee == null ? null : holdfast.surroundings.path(tee).toString(),
+                                nodes.subList(1, nodes.size()),
+                                once
+                                        ? RemusRequest.AfterLoss.STAY_ALONE
+                                        : RemusRequest.AfterLoss.PROTECT_AGAIN)
+                        .withCompress(compress);
         if (noWait) {
             begin(request);
             return;

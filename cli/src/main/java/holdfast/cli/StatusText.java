@@ -280,7 +280,12 @@ final class StatusText {
     }
 
     private void traffic(ProtectionStatus is) {
-        line("  stream", Figures.bytes(is.streamBytes()));
+        line(
+                "  stream",
+                Figures.bytes(is.streamBytes())
+                        + ", "
+                        + Figures.bytes(is.linkBytes())
+                        + " on the link");
         line(
                 "  held output",
                 Figures.count(is.heldFrames(), "frame", "frames")

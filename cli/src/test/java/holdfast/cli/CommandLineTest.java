@@ -108,7 +108,7 @@ class CommandLineTest {
               guest stops p50 2.9 ms, p99 6.1 ms, max 12.4 ms
                 of that   suspend 0.7, state 1.4, output 0.1, track 0.3, copy 0.2, resume 0.2 ms (p50)
               dirty pages p50 200, p99 700
-              stream      12.3 MiB
+              stream      12.3 MiB, 4.1 MiB on the link
               held output 3 frames, 4.1 KiB; peak 1.2 MiB of 64.0 MiB; 0 dropped
               trouble     back-pressure 7 ms, 1 checkpoint failed
               disk 0      in-sync, 1.0 GiB sent

@@ -58,6 +58,7 @@ final class FixedNode implements NodeApi {
                     new ProtectionStatus.PauseStages(700, 1400, 100, 300, 200, 200),
                     new ProtectionStatus.DirtyPages(200, 700),
                     12_900_000,
+                    4_300_000,
                     39.84,
                     3,
                     4200,

@@ -9,6 +9,7 @@ import holdfast.engine.migrate.DestinationState;
 import holdfast.engine.migrate.FeaturePlan;
 import holdfast.engine.migrate.Storage;
 import holdfast.engine.port.Domain;
+import holdfast.engine.port.InboundFrames;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.MigrationStatus;
@@ -37,6 +38,7 @@ import java.time.Duration;
 import java.util.Optional;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Consumer;
 
 /** Taking in domains that other nodes move here. */
 final class ArrivalHost implements MigrationAccepter {
@@ -47,6 +49,7 @@ final class ArrivalHost implements MigrationAccepter {
     private final Reprotector reprotector;
     private final ArrivingFeatures.HookPlace hooks;
     private final ConcurrentHashMap<UUID, Incoming> migrations = new ConcurrentHashMap<>();
+    private final PauseFrames pauseFrames = new PauseFrames();
 
     ArrivalHost(Registry registry, Reprotector reprotector, ArrivingFeatures.HookPlace hooks) {
         this.registry = registry;
@@ -174,6 +177,9 @@ final class ArrivalHost implements MigrationAccepter {
                         incoming);
         arriving.died(
                 () -> session.post(new DestinationEvent.Failed("the QEMU that waits here died")));
+        pauseFrames.expect(migration.migration());
+        arriving.settled(
+                body -> pauseFrames.arrived(migration.migration(), body, place.deviceState()));
         incoming.session = Optional.of(session);
         migrations.put(migration.migration(), incoming);
         domain.migration(incoming);
@@ -232,6 +238,11 @@ final class ArrivalHost implements MigrationAccepter {
             }
         }
         return Optional.of(incoming.standing());
+    }
+
+    @Override
+    public Optional<Consumer<InboundFrames>> pauseFrames(UUID migration) {
+        return pauseFrames.sink(migration);
     }
 
     /** Ends what is still on its way here; what was handed over stays. */
@@ -352,6 +363,7 @@ final class ArrivalHost implements MigrationAccepter {
                 // now that its copy there has ended.
                 case DestinationOutcome.Arrived _ -> reprotector.runsAlone(domain);
                 case DestinationOutcome.RolledBack(String reason, var _) -> {
+                    pauseFrames.doesNotCome(entry.session());
                     registry.ended(domain, "it did not come here: " + reason);
                     registry.forget(domain);
                 }

@@ -31,6 +31,7 @@ import java.util.Optional;
 import java.util.concurrent.Future;
 import java.util.concurrent.FutureTask;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /** A domain on its way to this node: its QEMU, its features, and what is remembered of it. */
 final class ArrivingDomain implements Arrival {
@@ -49,6 +50,7 @@ final class ArrivingDomain implements Arrival {
     private final BeginCookie begin;
     private final ArrivingFeatures features;
     private Runnable died = () -> {};
+    private Consumer<QemuDomain> settled = _ -> {};
     private Optional<SessionLedger.Staged> staged = Optional.empty();
     private Optional<QemuArrival> qemu = Optional.empty();
 
@@ -76,6 +78,11 @@ final class ArrivingDomain implements Arrival {
     /** What to do when QEMU dies before the domain runs; set before the session begins. */
     void died(Runnable action) {
         died = action;
+    }
+
+    /** Who hears, right after it, that the guest runs here; set before the session begins. */
+    void settled(Consumer<QemuDomain> action) {
+        settled = action;
     }
 
     @Override
@@ -254,6 +261,7 @@ final class ArrivingDomain implements Arrival {
                                 .telling("moved here from node " + entry.peer()));
         GuestWatch.begin(registry, domain, body);
         qemu.orElseThrow().settle();
+        settled.accept(body);
         images.ifPresent(ArrivingDomain::close);
         registry.tryRemember(domain, "");
     }

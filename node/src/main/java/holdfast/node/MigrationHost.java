@@ -490,6 +490,22 @@ final class MigrationHost {
             }
         }
 
+        @Override
+        public void runsThere() {
+            source.ifPresent(
+                    is ->
+                            domain.view()
+                                    .body()
+                                    .ifPresent(
+                                            body ->
+                                                    PauseFrames.forward(
+                                                            body.qemu(),
+                                                            domain.view().spec(),
+                                                            is.settings().peer(),
+                                                            registry.self(),
+                                                            is.settings().opening().migration())));
+        }
+
         /**
          * The destination has not said that its copy is dead, a person has: it hears of it when it
          * is back, and the copy here is of no older generation than the one there.

@@ -9,7 +9,6 @@ import holdfast.node.api.MigrateRequest;
 import holdfast.node.config.DomainFile;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.BeginCookie;
-import holdfast.node.link.BulkCompression;
 import holdfast.node.link.CookieJson;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.NodeAddress;
@@ -113,11 +112,7 @@ record MigrationOffer(
                                             case STOP -> MigrationSource.OnTimeout.STOP;
                                         })),
                 request.bandwidthMibPerSecond() << 20,
-                switch (request.compress()) {
-                    case AUTO -> BulkCompression.AUTO;
-                    case NONE -> BulkCompression.NONE;
-                    case ZSTD -> BulkCompression.ZSTD;
-                },
+                Registry.compression(request.compress()),
                 Duration.ofSeconds(request.featureSeconds()),
                 orderedNanos);
     }

@@ -12,6 +12,7 @@ import holdfast.node.api.Progress;
 import holdfast.node.api.ProgressListener;
 import holdfast.node.api.RemusRequest;
 import holdfast.node.config.DomainFile;
+import holdfast.node.link.BulkCompression;
 import holdfast.node.link.LinkRefusedException;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.session.Arbiters;
@@ -158,6 +159,10 @@ final class PrimaryHost {
                         wish.flatMap(is -> reprotector.announcement(is, peer)),
                         Registry.arbiter(request.arbiter()),
                         Duration.ofMillis(request.intervalMillis()),
+                        // A plain stream is one that others read.
+                        request.plain()
+                                ? BulkCompression.NONE
+                                : Registry.compression(request.compress()),
                         Optional.ofNullable(request.tee()).map(Path::of));
         QemuGuest guest =
                 new QemuGuest(

@@ -2,7 +2,9 @@ package holdfast.node;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.RemusRequest;
+import holdfast.node.link.BulkCompression;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.store.DomainRuntime;
 import holdfast.node.store.DomainStore;
@@ -247,6 +249,14 @@ final class Registry {
         return switch (kind) {
             case OPERATOR -> holdfast.node.session.Arbiters.OPERATOR;
             case NONE -> holdfast.node.session.Arbiters.NONE;
+        };
+    }
+
+    static BulkCompression compression(MigrateRequest.Compress wish) {
+        return switch (wish) {
+            case AUTO -> BulkCompression.AUTO;
+            case NONE -> BulkCompression.NONE;
+            case ZSTD -> BulkCompression.ZSTD;
         };
     }
 }

@@ -26,12 +26,17 @@ final class Cable implements AutoCloseable {
         }
 
         String host() {
-            return "10.79." + net + ".2";
+            return network() + ".2";
+        }
+
+        /** Another one for each process: several may lay cables at once. */
+        private String network() {
+            return "10.80." + (ProcessHandle.current().pid() % 120 * 2 + net);
         }
 
         /** This process's own address there. */
         String here() {
-            return "10.79." + net + ".1";
+            return network() + ".1";
         }
     }
 
@@ -76,6 +81,44 @@ final class Cable implements AutoCloseable {
     TestDaemon.Site site(End end, TestHosts hosts) {
         return new TestDaemon.Site(
                 end.host(), List.of("ip", "netns", "exec", namespace(end)), hosts.ram, "");
+    }
+
+    /** What a host sends takes so long from now on. */
+    void bound(End from, int megabitsPerSecond) throws IOException {
+        run(
+                "ip",
+                "netns",
+                "exec",
+                namespace(from),
+                "tc",
+                "qdisc",
+                "replace",
+                "dev",
+                "eth0",
+                "root",
+                "tbf",
+                "rate",
+                megabitsPerSecond + "mbit",
+                "burst",
+                "16kb",
+                "latency",
+                "400ms");
+    }
+
+    /** As fast as it can again. */
+    void unbound(End from) throws IOException {
+        run(
+                "ip",
+                "netns",
+                "exec",
+                namespace(from),
+                "tc",
+                "qdisc",
+                "replace",
+                "dev",
+                "eth0",
+                "root",
+                "pfifo");
     }
 
     /** Nothing reaches either host from now on, and nobody is told. */

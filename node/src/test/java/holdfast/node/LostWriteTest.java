@@ -25,7 +25,6 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.net.InetAddress;
-import java.net.ServerSocket;
 import java.net.Socket;
 import java.net.SocketException;
 import java.net.SocketTimeoutException;
@@ -90,11 +89,10 @@ class LostWriteTest {
             a.create(guest.source());
             guest.awaitWrites();
             int port;
-            try (ServerSocket free = new ServerSocket(0)) {
-                port = free.getLocalPort();
-            }
             // Of this QEMU alone: the standby's is on the same host.
-            try (QmpClient third = QmpClient.connect(monitor, LIMIT)) {
+            try (ReservedPort reserved = ReservedPort.here();
+                    QmpClient third = QmpClient.connect(monitor, LIMIT)) {
+                port = reserved.port();
                 third.execute(
                         "human-monitor-command",
                         Map.of(

@@ -33,7 +33,7 @@ class MigrationMemoryTest {
             Node from = hosts.start("a");
             Node to = hosts.start("b");
             Path console = hosts.directory.resolve("console.log");
-            from.create(guest(hosts, console));
+            from.create(guest(hosts, console, 1024));
             awaitVerdicts(console, 0);
             for (int i = 0; i < MIGRATIONS; i++) {
                 MigrateResult moved =
@@ -52,13 +52,13 @@ class MigrationMemoryTest {
         }
     }
 
-    private static void awaitVerdicts(Path console, int before) throws InterruptedException {
+    static void awaitVerdicts(Path console, int before) throws InterruptedException {
         MigratingPair.await(
                 "two verdicts of the guest about its memory",
                 () -> verdicts(console).size() >= before + 2);
     }
 
-    private static List<String> verdicts(Path console) {
+    static List<String> verdicts(Path console) {
         try {
             List<String> lines =
                     Files.exists(console)
@@ -74,7 +74,10 @@ class MigrationMemoryTest {
         }
     }
 
-    private static DomainSource guest(TestHosts hosts, Path console) throws Exception {
+    /**
+     * @param pages that the guest knows; what it writes there does not shrink
+     */
+    static DomainSource guest(TestHosts hosts, Path console, int pages) throws Exception {
         Path image = MigrationKillTest.image();
         return new DomainSource(
                 hosts.directory.resolve("g.yaml").toString(),
@@ -85,9 +88,13 @@ class MigrationMemoryTest {
                 boot:
                   kernel: %s
                   initrd: %s
-                  commandLine: console=ttyS0 quiet panic=1 hf.memory=1024,10
+                  commandLine: console=ttyS0 quiet panic=1 hf.memory=%d,10
                 extra: [-chardev, "file,id=verdicts,append=on,path=%s", -serial, "chardev:verdicts"]
                 """
-                        .formatted(image.resolve("vmlinuz"), image.resolve("initrd.gz"), console));
+                        .formatted(
+                                image.resolve("vmlinuz"),
+                                image.resolve("initrd.gz"),
+                                pages,
+                                console));
     }
 }

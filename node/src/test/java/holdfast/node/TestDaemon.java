@@ -6,7 +6,6 @@ import holdfast.node.api.DomainStatus;
 
 import java.io.IOException;
 import java.net.InetSocketAddress;
-import java.net.ServerSocket;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -32,7 +31,7 @@ final class TestDaemon implements AutoCloseable {
     private final TestHosts hosts;
     private final String name;
     private final Site site;
-    private final int port;
+    private final ReservedPort reserved;
     private final Path state;
     private Process daemon;
 
@@ -52,9 +51,7 @@ final class TestDaemon implements AutoCloseable {
         this.name = name;
         this.site = site;
         this.state = hosts.directory.resolve(name);
-        try (ServerSocket free = new ServerSocket(0)) {
-            port = free.getLocalPort();
-        }
+        this.reserved = site.within().isEmpty() ? ReservedPort.here() : ReservedPort.inNamespace();
         Files.writeString(
                 hosts.directory.resolve(name + "-node.yaml"),
                 """
@@ -68,7 +65,7 @@ final class TestDaemon implements AutoCloseable {
                         .formatted(
                                 name,
                                 site.address(),
-                                port,
+                                reserved.port(),
                                 state,
                                 site.ram(),
                                 hosts.directory.resolve("hooks"),
@@ -76,11 +73,11 @@ final class TestDaemon implements AutoCloseable {
     }
 
     int port() {
-        return port;
+        return reserved.port();
     }
 
     InetSocketAddress address() {
-        return new InetSocketAddress(site.address(), port);
+        return new InetSocketAddress(site.address(), reserved.port());
     }
 
     /** Its state directory. */
@@ -100,7 +97,7 @@ final class TestDaemon implements AutoCloseable {
         return new ApiClient(state.resolve("api.sock"));
     }
 
-    void start() throws Exception {
+    TestDaemon start() throws Exception {
         List<String> command = new ArrayList<>(site.within());
         command.addAll(
                 List.of(
@@ -123,7 +120,7 @@ final class TestDaemon implements AutoCloseable {
         while (true) {
             try {
                 client().nodeInfo();
-                return;
+                return this;
             } catch (ApiException e) {
                 if (!daemon.isAlive() || System.nanoTime() - until > 0) {
                     throw new AssertionError("the daemon does not start", e);
@@ -154,7 +151,7 @@ final class TestDaemon implements AutoCloseable {
         if (daemon == null) {
             return;
         }
-        try {
+        try (reserved) {
             if (!daemon.isAlive()) {
                 start();
             }

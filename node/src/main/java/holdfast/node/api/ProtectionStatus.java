@@ -25,6 +25,8 @@ import java.util.List;
  * @param pauseStagesMicros where that time went, median of each stage in microseconds
  * @param dirtyPages pages per checkpoint
  * @param streamBytes bytes on the bulk stream since the session began, live stage included
+ * @param linkBytes what travelled for it, compressed or not; {@code streamBytes} and the headers of
+ *     frames where nothing was
  * @param checkpointsPerSecond over the last ten seconds
  * @param heldFrames frames of output that wait for their commit now
  * @param heldBytes their bytes
@@ -53,6 +55,7 @@ public record ProtectionStatus(
         PauseStages pauseStagesMicros,
         DirtyPages dirtyPages,
         long streamBytes,
+        long linkBytes,
         double checkpointsPerSecond,
         long heldFrames,
         long heldBytes,

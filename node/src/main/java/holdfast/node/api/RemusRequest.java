@@ -25,6 +25,8 @@ import java.util.List;
  * @param others further nodes that may hold the replica when {@code node} cannot, in this order;
  *     null: none
  * @param afterLoss what happens once protection is lost; null: {@link AfterLoss#PROTECT_AGAIN}
+ * @param compress whether the bulk stream is compressed on its way; null: {@link
+ *     MigrateRequest.Compress#AUTO}, which leaves a {@code plain} one as it is
  */
 public record RemusRequest(
         String domain,
@@ -37,7 +39,8 @@ public record RemusRequest(
         int deadlineMillis,
         String tee,
         List<String> others,
-        AfterLoss afterLoss) {
+        AfterLoss afterLoss,
+        MigrateRequest.Compress compress) {
     public static final int PORT_DEFAULT = 7227;
 
     /** Nodes that may hold the replica, all in all. */
@@ -96,6 +99,34 @@ public record RemusRequest(
         }
     }
 
+    /** Compressed where that is quicker. */
+    public RemusRequest(
+            String domain,
+            String node,
+            int intervalMillis,
+            boolean holdOutput,
+            boolean plain,
+            ArbiterKind arbiter,
+            int heartbeatMillis,
+            int deadlineMillis,
+            String tee,
+            List<String> others,
+            AfterLoss afterLoss) {
+        this(
+                domain,
+                node,
+                intervalMillis,
+                holdOutput,
+                plain,
+                arbiter,
+                heartbeatMillis,
+                deadlineMillis,
+                tee,
+                others,
+                afterLoss,
+                null);
+    }
+
     /** By one node, renewed after a loss. */
     public RemusRequest(
             String domain,
@@ -136,6 +167,12 @@ public record RemusRequest(
         }
         others = others == null ? List.of() : List.copyOf(others);
         afterLoss = afterLoss == null ? AfterLoss.PROTECT_AGAIN : afterLoss;
+        compress = compress == null ? MigrateRequest.Compress.AUTO : compress;
+        if (plain && compress == MigrateRequest.Compress.ZSTD) {
+            throw ApiException.badRequest(
+                    "compress zstd contradicts plain, which sends the stream byte by byte as Xen"
+                            + " would; leave --compress or --plain out");
+        }
         if (others.size() >= NODES_MAX) {
             throw ApiException.badRequest(
                     "others has "
@@ -165,6 +202,23 @@ public record RemusRequest(
                 null);
     }
 
+    /** With its bulk stream compressed or not. */
+    public RemusRequest withCompress(MigrateRequest.Compress wish) {
+        return new RemusRequest(
+                domain,
+                node,
+                intervalMillis,
+                holdOutput,
+                plain,
+                arbiter,
+                heartbeatMillis,
+                deadlineMillis,
+                tee,
+                others,
+                afterLoss,
+                wish);
+    }
+
     /** This request with the node's own settings where it leaves them open. */
     public RemusRequest orElse(int nodeHeartbeatMillis, int nodeDeadlineMillis) {
         int heartbeat = heartbeatMillis == OF_THE_NODE ? nodeHeartbeatMillis : heartbeatMillis;
@@ -183,7 +237,8 @@ public record RemusRequest(
                 deadline,
                 tee,
                 others,
-                afterLoss);
+                afterLoss,
+                compress);
     }
 
     /** The same by another of its nodes. */
@@ -199,7 +254,8 @@ public record RemusRequest(
                 deadlineMillis,
                 tee,
                 others,
-                afterLoss);
+                afterLoss,
+                compress);
     }
 
     /** Every node that may hold the replica, the preferred one first. */

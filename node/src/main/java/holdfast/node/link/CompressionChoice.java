@@ -2,11 +2,14 @@ package holdfast.node.link;
 
 /**
  * Whether the next block of a stream is compressed: if that shortens its way. Knows only what it
- * was told; one thread.
+ * was told; one thread, except where it says so.
  */
 final class CompressionChoice {
     /** A smaller block is a header between pages: nothing is gained, and its time says nothing. */
     static final int BYTES_MIN = 4096;
+
+    /** What a smaller write takes is the call and whoever it wakes, not the link. */
+    static final int MEASURED_BYTES_MIN = 32 << 10;
 
     /** Nothing compresses faster than such a link takes its bytes: it is not even tried. */
     static final long FAST_BYTES_PER_SECOND = 600_000_000;
@@ -25,6 +28,7 @@ final class CompressionChoice {
     private double packNanosPerByte;
     private double storedPerRaw;
     private boolean linkKnown;
+    private volatile double drainNanosPerByte;
     private boolean packKnown;
     private int sinceTried = TRY_EVERY;
 
@@ -45,14 +49,17 @@ final class CompressionChoice {
     }
 
     private boolean worthwhile() {
-        return linkKnown
-                && packKnown
-                && packNanosPerByte + storedPerRaw * linkNanosPerByte < GAIN * linkNanosPerByte;
+        double link = link();
+        return packKnown && packNanosPerByte + storedPerRaw * link < GAIN * link;
     }
 
     private boolean worthTrying() {
-        boolean slow = linkKnown && linkNanosPerByte * FAST_BYTES_PER_SECOND > 1e9;
-        return slow && ++sinceTried >= TRY_EVERY;
+        return link() * FAST_BYTES_PER_SECOND > 1e9 && ++sinceTried >= TRY_EVERY;
+    }
+
+    /** 0: nothing is known yet. */
+    private double link() {
+        return Math.max(linkNanosPerByte, drainNanosPerByte);
     }
 
     /**
@@ -70,10 +77,15 @@ final class CompressionChoice {
 
     /** The link took so many bytes. */
     void sent(int bytes, long nanos) {
-        if (bytes >= BYTES_MIN) {
+        if (bytes >= MEASURED_BYTES_MIN) {
             linkNanosPerByte = mean(linkKnown, linkNanosPerByte, (double) nanos / bytes);
             linkKnown = true;
         }
+    }
+
+    /** What {@link LinkDrain} found. Any thread. */
+    void drained(double nanosPerByte) {
+        drainNanosPerByte = nanosPerByte;
     }
 
     private static double mean(boolean known, double before, double now) {

@@ -1,5 +1,6 @@
 package holdfast.node.link;
 
+import holdfast.engine.port.InboundFrames;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.ConnectionKind;
 import holdfast.wire.link.LinkMessage;
@@ -20,6 +21,7 @@ import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.Semaphore;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 
 /** Where other nodes connect. */
 public final class LinkListener implements AutoCloseable {
@@ -354,13 +356,24 @@ public final class LinkListener implements AutoCloseable {
     }
 
     private boolean data(SocketChannel channel, Hello hello) throws IOException {
+        // The migration may still be saying goodbye.
+        Optional<Consumer<InboundFrames>> late =
+                hello.kind() == ConnectionKind.INBOUND
+                        ? migrationAccepter.pauseFrames(hello.session())
+                        : Optional.empty();
+        if (late.isPresent()) {
+            welcome(channel);
+            late.get().accept(LateFrames.receive(channel));
+            return false;
+        }
+        int version =
+                hello.kind() == ConnectionKind.BULK
+                                && hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)
+                                && PackedInput.available()
+                        ? LinkMessage.FRAMED_BULK_VERSION
+                        : LinkMessage.PROTOCOL_VERSION;
         TcpDestinationLink migration = migrations.get(hello.session());
         if (migration != null) {
-            int version =
-                    hello.kind() == ConnectionKind.BULK
-                                    && hello.versions().contains(LinkMessage.FRAMED_BULK_VERSION)
-                            ? LinkMessage.FRAMED_BULK_VERSION
-                            : LinkMessage.PROTOCOL_VERSION;
             boolean joined =
                     switch (hello.kind()) {
                         case BULK -> migration.attachBulk(channel, version);
@@ -384,7 +397,7 @@ public final class LinkListener implements AutoCloseable {
         boolean attached =
                 link != null
                         && switch (hello.kind()) {
-                            case BULK -> link.attachBulk(channel);
+                            case BULK -> link.attachBulk(channel, version);
                             case INBOUND -> link.attachInbound(channel);
                             case DISK -> link.attachDisk(channel);
                             case CONTROL, INQUIRY, MIGRATION -> false;
@@ -395,7 +408,7 @@ public final class LinkListener implements AutoCloseable {
                     RefusalReason.SESSION,
                     "session " + hello.session() + " expects no " + hello.kind() + " connection");
         }
-        welcome(channel);
+        welcome(channel, version);
         return true;
     }
 

@@ -3,9 +3,11 @@ package holdfast.node.link;
 import holdfast.engine.migrate.DestinationEvent;
 import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.GuestMemory;
+import holdfast.engine.port.InboundFrames;
 import holdfast.wire.link.LinkMessage;
 
 import java.util.Optional;
+import java.util.UUID;
 import java.util.function.Consumer;
 
 /**
@@ -49,6 +51,14 @@ public interface MigrationAccepter {
 
     /** What became of a migration; empty where this is none of its own. */
     Optional<LinkMessage.Answer> answer(LinkMessage.Hello peer, LinkMessage.Inquire inquiry);
+
+    /**
+     * Where frames go that came to the guest of a migration in its pause; once, and empty where
+     * that migration is not known.
+     */
+    default Optional<Consumer<InboundFrames>> pauseFrames(UUID migration) {
+        return Optional.empty();
+    }
 
     /** Of a node that takes no domains in. */
     static MigrationAccepter none() {

@@ -7,6 +7,9 @@ import holdfast.wire.ProtocolException;
 import holdfast.wire.TruncatedStreamException;
 import holdfast.wire.link.BulkFrame;
 
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.ReadableByteChannel;
@@ -16,6 +19,7 @@ import java.nio.channels.ReadableByteChannel;
  * other side says. One thread reads.
  */
 final class PackedInput implements ReadableByteChannel {
+    private static final Logger LOG = LoggerFactory.getLogger(PackedInput.class);
     private static final String STREAM = "bulk connection";
 
     private final ReadableByteChannel from;
@@ -28,6 +32,31 @@ final class PackedInput implements ReadableByteChannel {
     private int plainLeft;
 
     private long offset;
+
+    /**
+     * Whether frames can be unpacked here. The library is unpacked into Java's temporary directory,
+     * which may forbid execution: then the stream is wanted as it is.
+     */
+    static boolean available() {
+        return Available.RESULT;
+    }
+
+    private static final class Available {
+        private static final boolean RESULT = look();
+
+        private static boolean look() {
+            try {
+                new ZstdDecompressCtx().close();
+                return true;
+            } catch (LinkageError e) {
+                LOG.warn(
+                        "event=no-compression reason=\"{}\" next=\"let /tmp, or the directory of"
+                                + " -Djava.io.tmpdir, be one that programs may be run from\"",
+                        e.toString());
+                return false;
+            }
+        }
+    }
 
     PackedInput(ReadableByteChannel from) {
         this.from = from;

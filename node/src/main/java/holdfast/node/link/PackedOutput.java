@@ -8,13 +8,15 @@ import holdfast.wire.link.BulkFrame;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.GatheringByteChannel;
-import java.nio.channels.WritableByteChannel;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * Puts a stream into {@link BulkFrame}s, compressed where that helps. Nothing stays behind: what a
- * write took is on its way. Memory: one block, whatever is written. One thread writes.
+ * write took is on its way, in one frame if it fits. Memory: one block, whatever is written. One
+ * thread writes.
  */
-final class PackedOutput implements WritableByteChannel {
+final class PackedOutput implements GatheringByteChannel {
     /** The fastest of the usual levels: beyond it the compressor would be the limit. */
     private static final int LEVEL = 1;
 
@@ -34,27 +36,55 @@ final class PackedOutput implements WritableByteChannel {
         compressor.compressDirectByteBuffer(packed, 0, packed.capacity(), raw, 0, raw.capacity());
     }
 
+    /** By the answers to what was sent: what each byte on its way costs the link. */
+    void drained(double nanosPerByte) {
+        choice.drained(nanosPerByte);
+    }
+
     @Override
     public int write(ByteBuffer source) throws IOException {
-        int taken = source.remaining();
-        while (source.hasRemaining()) {
-            int bytes = Math.min(source.remaining(), BulkFrame.RAW_BYTES_MAX);
-            ByteBuffer block = source.slice(source.position(), bytes);
-            if (choice.compress(bytes) && compressed(block)) {
-                send(BulkFrame.Packing.ZSTD, packed, bytes);
+        return (int) write(new ByteBuffer[] {source}, 0, 1);
+    }
+
+    @Override
+    public long write(ByteBuffer[] sources) throws IOException {
+        return write(sources, 0, sources.length);
+    }
+
+    /** All of it, in as few frames as it fits. */
+    @Override
+    public long write(ByteBuffer[] sources, int offset, int length) throws IOException {
+        long taken = 0;
+        while (true) {
+            List<ByteBuffer> block = new ArrayList<>(length);
+            int bytes = 0;
+            for (int i = offset; i < offset + length && bytes < BulkFrame.RAW_BYTES_MAX; i++) {
+                ByteBuffer source = sources[i];
+                int part = Math.min(source.remaining(), BulkFrame.RAW_BYTES_MAX - bytes);
+                if (part > 0) {
+                    block.add(source.slice(source.position(), part));
+                    source.position(source.position() + part);
+                    bytes += part;
+                }
+            }
+            if (bytes == 0) {
+                return taken;
+            }
+            if (choice.compress(bytes) && compressed(block, bytes)) {
+                send(BulkFrame.Packing.ZSTD, List.of(packed), bytes);
             } else {
                 send(BulkFrame.Packing.PLAIN, block, bytes);
             }
-            source.position(source.position() + bytes);
+            taken += bytes;
         }
-        return taken;
     }
 
     /** Whether {@link #packed} holds the block now, in fewer bytes. */
-    private boolean compressed(ByteBuffer block) {
-        int bytes = block.remaining();
+    private boolean compressed(List<ByteBuffer> block, int bytes) {
         // Guest pages may change meanwhile: the compressor must not see that.
-        raw.clear().put(block.duplicate()).flip();
+        raw.clear();
+        block.forEach(part -> raw.put(part.duplicate()));
+        raw.flip();
         packed.clear();
         long begun = System.nanoTime();
         int stored;
@@ -70,15 +100,20 @@ final class PackedOutput implements WritableByteChannel {
         return stored < bytes;
     }
 
-    private void send(BulkFrame.Packing packing, ByteBuffer stored, int rawBytes)
+    private void send(BulkFrame.Packing packing, List<ByteBuffer> stored, int rawBytes)
             throws IOException {
-        int bytes = stored.remaining();
+        int bytes = stored.stream().mapToInt(ByteBuffer::remaining).sum();
         header.clear();
         new BulkFrame(packing, bytes, rawBytes).encode(header);
-        ByteBuffer[] pieces = {header.flip(), stored};
+        ByteBuffer[] pieces = new ByteBuffer[stored.size() + 1];
+        pieces[0] = header.flip();
+        for (int i = 0; i < stored.size(); i++) {
+            pieces[i + 1] = stored.get(i);
+        }
+        long left = (long) header.remaining() + bytes;
         long begun = System.nanoTime();
-        while (stored.hasRemaining()) {
-            to.write(pieces, 0, pieces.length);
+        while (left > 0) {
+            left -= to.write(pieces, 0, pieces.length);
         }
         choice.sent(bytes, System.nanoTime() - begun);
     }

@@ -46,6 +46,12 @@ public final class TcpPrimaryLink implements PrimaryLink {
     private final BulkSender sender;
     private final InboundSender inbound;
     private final Optional<DiskStream> disks;
+    private final Optional<PackedOutput> packing;
+    private final LinkDrain drain = new LinkDrain();
+
+    /** What was written up to the newest checkpoint's end. The session's thread alone. */
+    private long checkpointed;
+
     private volatile boolean dismissed;
     private volatile String closing = "the session is over";
 
@@ -55,6 +61,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
      * @param post hears what the secondary says and what becomes of it; must not block; may be
      *     called before this method returns
      * @param staying told ahead of the session
+     * @param compression of the bulk stream; {@link BulkCompression#NONE} with a {@code tee}
      * @param tee a file that gets a copy of the bulk stream
      * @throws LinkRefusedException if the other node says no
      * @throws java.io.UncheckedIOException if {@code tee} cannot be written
@@ -67,6 +74,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
             LinkMessage.OpenSession session,
             Optional<LinkMessage.StayProtected> staying,
             Consumer<PrimaryEvent> post,
+            BulkCompression compression,
             Optional<Path> tee)
             throws IOException {
         // Before the other node is asked: it would have a replica to discard.
@@ -79,8 +87,8 @@ public final class TcpPrimaryLink implements PrimaryLink {
                     control.channel(),
                     address + " does not answer OPEN_SESSION",
                     () -> ask(address, control.channel(), staying, session));
-            SocketChannel bulk =
-                    Handshake.open(address, self, ConnectionKind.BULK, session.session()).channel();
+            Handshake.Opened bulk =
+                    TcpSourceLink.openBulk(address, self, session.session(), compression);
             try {
                 SocketChannel inbound =
                         Handshake.open(address, self, ConnectionKind.INBOUND, session.session())
@@ -99,7 +107,14 @@ public final class TcpPrimaryLink implements PrimaryLink {
                     try {
                         TcpPrimaryLink link =
                                 new TcpPrimaryLink(
-                                        control, bulk, inbound, disk, session, post, tee);
+                                        control,
+                                        bulk,
+                                        inbound,
+                                        disk,
+                                        session,
+                                        post,
+                                        compression,
+                                        tee);
                         link.control.start();
                         link.sender.start();
                         link.inbound.start();
@@ -116,7 +131,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
                     throw e;
                 }
             } catch (IOException | RuntimeException e) {
-                bulk.close();
+                bulk.channel().close();
                 throw e;
             }
         } catch (IOException | RuntimeException e) {
@@ -151,20 +166,26 @@ public final class TcpPrimaryLink implements PrimaryLink {
 
     private TcpPrimaryLink(
             Handshake.Opened control,
-            SocketChannel bulk,
+            Handshake.Opened connection,
             SocketChannel inbound,
             Optional<SocketChannel> disk,
             LinkMessage.OpenSession session,
             Consumer<PrimaryEvent> post,
+            BulkCompression compression,
             Optional<Path> teePath)
             throws IOException {
         this.peer = control.peer();
         this.post = post;
+        SocketChannel bulk = connection.channel();
         this.tee =
                 teePath.isPresent()
                         ? Optional.of(new BulkTee(bulk, teePath.get()))
                         : Optional.empty();
         this.bulk = new CountedChannel(tee.isPresent() ? tee.get() : bulk);
+        this.packing =
+                connection.peer().version() == LinkMessage.FRAMED_BULK_VERSION
+                        ? Optional.of(new PackedOutput(this.bulk, compression))
+                        : Optional.empty();
         this.control =
                 new ControlConnection(
                         control.channel(),
@@ -189,14 +210,19 @@ public final class TcpPrimaryLink implements PrimaryLink {
         return peer;
     }
 
-    /** Bytes on the bulk stream so far, also of a piece that is being written. */
+    /** Bytes on the bulk stream so far, as they travel, also of a piece that is being written. */
     public long bulkBytes() {
         return bulk.bytes();
     }
 
     /** Where {@link BulkPiece}s write; in blocking mode. */
     public GatheringByteChannel bulk() {
-        return bulk;
+        return packing.isPresent() ? packing.get() : bulk;
+    }
+
+    /** Whether checkpoints may be compressed on this connection. */
+    public boolean packs() {
+        return packing.isPresent();
     }
 
     /**
@@ -223,6 +249,9 @@ public final class TcpPrimaryLink implements PrimaryLink {
     public void send(long epoch, ToSecondary message) {
         ByteBuffer bytes = ByteBuffer.allocate(ColoCodec.MESSAGE_BYTES_MAX);
         ColoCodec.encode(message, bytes);
+        if (message instanceof ToSecondary.CheckpointRequest) {
+            drain.asked(System.nanoTime());
+        }
         control.send(
                 new LinkMessage.CheckpointMessage(
                         epoch, Bytes.copyOf(MemorySegment.ofBuffer(bytes.flip()))));
@@ -231,6 +260,9 @@ public final class TcpPrimaryLink implements PrimaryLink {
     @Override
     public void sendDigest(long epoch, CheckpointDigest digest) {
         tee.ifPresent(copy -> copy.checkpointWritten(digest.streamBytes()));
+        long all = bulk.bytes();
+        drain.wrote(all - checkpointed, System.nanoTime());
+        checkpointed = all;
         control.send(
                 new LinkMessage.CheckpointDigest(epoch, digest.streamBytes(), digest.crc32c()));
     }
@@ -283,6 +315,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
                 bulk.close();
             }
             sender.join(JOIN_NANOS);
+            packing.ifPresent(PackedOutput::free);
             bulk.close();
             inbound.close(JOIN_NANOS);
             if (disks.isPresent()) {
@@ -309,6 +342,17 @@ public final class TcpPrimaryLink implements PrimaryLink {
                 .start(() -> bulkBroken(reason));
     }
 
+    private void measure(ToPrimary message) {
+        switch (message) {
+            case ToPrimary.CheckpointReply _ -> drain.answered(System.nanoTime());
+            case ToPrimary.VmstateReceived _ -> {
+                double nanosPerByte = drain.committed(System.nanoTime());
+                packing.ifPresent(output -> output.drained(nanosPerByte));
+            }
+            case ToPrimary.CheckpointReady _, ToPrimary.VmstateLoaded _ -> {}
+        }
+    }
+
     private final class Listener implements ControlConnection.Listener {
         @Override
         public void message(LinkMessage message) {
@@ -319,6 +363,7 @@ public final class TcpPrimaryLink implements PrimaryLink {
                     if (source.hasRemaining()) {
                         violated("CHECKPOINT_MESSAGE has bytes after " + decoded);
                     } else {
+                        measure(decoded);
                         post.accept(new PrimaryEvent.FromSecondary(epoch, decoded));
                     }
                 }

@@ -79,8 +79,11 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
         control.start();
     }
 
-    boolean attachBulk(SocketChannel channel) {
-        return bulk.attach(channel, LinkMessage.PROTOCOL_VERSION);
+    /**
+     * @param version what is spoken on it
+     */
+    boolean attachBulk(SocketChannel channel, int version) {
+        return bulk.attach(channel, version);
     }
 
     synchronized boolean attachInbound(SocketChannel channel) {
@@ -187,6 +190,7 @@ public final class TcpSecondaryLink implements SecondaryLink, SecondarySession.B
         reader.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
         listener.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
         writer.ifPresent(thread -> Joining.join(thread, JOIN_NANOS));
+        bulk.free();
     }
 
     /**

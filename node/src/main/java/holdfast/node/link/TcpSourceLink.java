@@ -167,17 +167,22 @@ public final class TcpSourceLink implements SourceLink {
     /** The destination looks at images and takes them into use before it answers. */
     private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
 
-    private static Handshake.Opened openBulk(
-            NodeAddress address, NodeIdentity self, UUID migration, BulkCompression compression)
+    /** Opens a BULK connection that carries frames where both sides can. */
+    static Handshake.Opened openBulk(
+            NodeAddress address, NodeIdentity self, UUID session, BulkCompression compression)
             throws IOException {
+        boolean possible = compression != BulkCompression.NONE && PackedInput.available();
+        if (compression == BulkCompression.ZSTD && !possible) {
+            throw new LinkRefusedException(
+                    "this node cannot compress: its library may not be run from Java's temporary"
+                            + " directory (the log says more); say --compress auto or none");
+        }
         List<Integer> versions =
-                switch (compression) {
-                    case NONE -> List.of(LinkMessage.PROTOCOL_VERSION);
-                    case AUTO, ZSTD ->
-                            List.of(LinkMessage.FRAMED_BULK_VERSION, LinkMessage.PROTOCOL_VERSION);
-                };
+                possible
+                        ? List.of(LinkMessage.FRAMED_BULK_VERSION, LinkMessage.PROTOCOL_VERSION)
+                        : List.of(LinkMessage.PROTOCOL_VERSION);
         Handshake.Opened opened =
-                Handshake.open(address, self, ConnectionKind.BULK, migration, versions);
+                Handshake.open(address, self, ConnectionKind.BULK, session, versions);
         if (compression == BulkCompression.ZSTD
                 && opened.peer().version() != LinkMessage.FRAMED_BULK_VERSION) {
             opened.channel().close();
@@ -185,8 +190,9 @@ public final class TcpSourceLink implements SourceLink {
                     address
                             + " (Holdfast "
                             + opened.peer().softwareVersion()
-                            + ") cannot unpack compressed pages; say --compress auto or none, or"
-                            + " run the same release on both");
+                            + ") cannot unpack compressed pages: it is of an older release, or its"
+                            + " library may not be run there (its log says so); say --compress auto"
+                            + " or none");
         }
         return opened;
     }

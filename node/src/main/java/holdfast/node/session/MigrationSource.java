@@ -53,6 +53,9 @@ public final class MigrationSource {
         /** The state changed, or a round is over. */
         void changed(Telling telling);
 
+        /** The guest runs on the destination; its copy here stands still and is ended next. */
+        default void runsThere() {}
+
         /** It is over and everything of it was given back. */
         void finished(SourceOutcome outcome);
 
@@ -469,6 +472,7 @@ public final class MigrationSource {
                     downtimeNanos = now - session.suspendedNanos();
                     totalNanos = now - beginNanos;
                     publish();
+                    listener.runsThere();
                 }
                 case SourceEvent _ -> {}
             }

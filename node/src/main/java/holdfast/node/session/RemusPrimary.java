@@ -12,6 +12,7 @@ import holdfast.engine.remus.PrimaryOutcome;
 import holdfast.engine.remus.PrimarySession;
 import holdfast.engine.remus.PrimarySettings;
 import holdfast.engine.remus.PrimaryState;
+import holdfast.node.link.BulkCompression;
 import holdfast.node.link.DiskStream;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
@@ -60,6 +61,7 @@ public final class RemusPrimary {
      * @param staying what a survivor is to do so that the domain stays protected
      * @param arbiter of the kind that {@code opening} names
      * @param interval the guest runs this long between two checkpoints
+     * @param compression of the bulk stream
      * @param tee a file that gets a copy of the bulk stream
      */
     public record Settings(
@@ -68,7 +70,19 @@ public final class RemusPrimary {
             Optional<LinkMessage.StayProtected> staying,
             Arbiters arbiter,
             Duration interval,
-            Optional<Path> tee) {}
+            BulkCompression compression,
+            Optional<Path> tee) {
+        /** Compressed where that is quicker. */
+        public Settings(
+                NodeAddress peer,
+                LinkMessage.OpenSession opening,
+                Optional<LinkMessage.StayProtected> staying,
+                Arbiters arbiter,
+                Duration interval,
+                Optional<Path> tee) {
+            this(peer, opening, staying, arbiter, interval, BulkCompression.AUTO, tee);
+        }
+    }
 
     private final Settings settings;
     private final ProtectedGuest.Tracking tracking;
@@ -116,6 +130,7 @@ public final class RemusPrimary {
                             settings.opening(),
                             settings.staying(),
                             queue::post,
+                            settings.compression(),
                             settings.tee());
             try {
                 return new RemusPrimary(settings, guest, tracking, link, queue, listener);

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 
+import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.RemusRequest;
 import holdfast.node.link.NodeAddress;
 
@@ -17,6 +18,7 @@ import java.util.List;
  *
  * @param nodes that may hold the replica, {@code host:port}, the preferred one first; at most
  *     {@value #NODES_MAX}, none twice
+ * @param compress null, as older releases write it: {@link MigrateRequest.Compress#AUTO}
  */
 public record ProtectionWish(
         List<String> nodes,
@@ -25,7 +27,8 @@ public record ProtectionWish(
         boolean plain,
         RemusRequest.ArbiterKind arbiter,
         int heartbeatMillis,
-        int deadlineMillis) {
+        int deadlineMillis,
+        MigrateRequest.Compress compress) {
     public static final int NODES_MAX = RemusRequest.NODES_MAX;
 
     private static final ObjectMapper JSON =
@@ -39,6 +42,7 @@ public record ProtectionWish(
         if (nodes == null || nodes.size() > NODES_MAX) {
             throw new IllegalArgumentException("nodes: expected a list of at most " + NODES_MAX);
         }
+        compress = compress == null ? MigrateRequest.Compress.AUTO : compress;
         nodes = nodes.stream().map(node -> NodeAddress.parse(node).toString()).distinct().toList();
         request(
                 "any",
@@ -48,7 +52,8 @@ public record ProtectionWish(
                 plain,
                 arbiter,
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                compress);
     }
 
     /** What an operator asked for, to be renewed. */
@@ -60,7 +65,8 @@ public record ProtectionWish(
                 request.plain(),
                 request.arbiter(),
                 request.heartbeatMillis(),
-                request.deadlineMillis());
+                request.deadlineMillis(),
+                request.compress());
     }
 
     /** The request that fulfils this. A copy of the stream is made in the first session only. */
@@ -73,7 +79,8 @@ public record ProtectionWish(
                 plain,
                 arbiter,
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                compress);
     }
 
     private static RemusRequest request(
@@ -84,17 +91,19 @@ public record ProtectionWish(
             boolean plain,
             RemusRequest.ArbiterKind arbiter,
             int heartbeatMillis,
-            int deadlineMillis) {
+            int deadlineMillis,
+            MigrateRequest.Compress compress) {
         return new RemusRequest(
-                domain,
-                node,
-                intervalMillis,
-                holdOutput,
-                plain,
-                arbiter,
-                heartbeatMillis,
-                deadlineMillis,
-                null);
+                        domain,
+                        node,
+                        intervalMillis,
+                        holdOutput,
+                        plain,
+                        arbiter,
+                        heartbeatMillis,
+                        deadlineMillis,
+                        null)
+                .withCompress(compress);
     }
 
     /** The same by other nodes. */
@@ -106,7 +115,8 @@ public record ProtectionWish(
                 plain,
                 arbiter,
                 heartbeatMillis,
-                deadlineMillis);
+                deadlineMillis,
+                compress);
     }
 
     /** The same without {@code node}: what the one there is told. */

@@ -76,4 +76,21 @@ class CompressionChoiceTest {
         }
         assertThat(packed).isGreaterThan(80);
     }
+
+    /** Small checkpoints: written at once, whatever the link is. */
+    @Test
+    void what_answers_say_of_the_link_counts_where_writes_say_nothing() {
+        CompressionChoice choice = new CompressionChoice(BulkCompression.AUTO);
+        int block = 100_000;
+        int packed = 0;
+        for (int i = 0; i < 64; i++) {
+            choice.drained(i < 32 ? 100 : 0);
+            if (choice.compress(block)) {
+                choice.compressed(block, block / 3, block * 2L);
+                packed += i >= 16 ? 1 : 0;
+            }
+            choice.sent(block, block / 10);
+        }
+        assertThat(packed).isEqualTo(16);
+    }
 }

@@ -87,6 +87,7 @@ final class LinkPair implements AutoCloseable {
                         session(heartbeatMillis, deadlineMillis),
                         Optional.empty(),
                         atPrimary::add,
+                        tee.isPresent() ? BulkCompression.NONE : BulkCompression.AUTO,
                         tee);
         secondary = opened.get(5, TimeUnit.SECONDS);
     }

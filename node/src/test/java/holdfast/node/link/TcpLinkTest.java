@@ -297,6 +297,7 @@ class TcpLinkTest {
                                             unwelcome,
                                             Optional.empty(),
                                             _ -> {},
+                                            BulkCompression.AUTO,
                                             Optional.empty()))
                     .isInstanceOf(LinkRefusedException.class)
                     .hasMessageContaining("free 1 GiB");
@@ -308,6 +309,7 @@ class TcpLinkTest {
                                             unwelcome,
                                             Optional.empty(),
                                             _ -> {},
+                                            BulkCompression.AUTO,
                                             Optional.empty()))
                     .isInstanceOf(LinkRefusedException.class)
                     .hasMessageContaining("its own peer");

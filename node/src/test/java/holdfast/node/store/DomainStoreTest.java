@@ -97,7 +97,8 @@ class DomainStoreTest {
                         false,
                         RemusRequest.ArbiterKind.OPERATOR,
                         100,
-                        500);
+                        500,
+                        null);
         assertThat(wish.nodes()).containsExactly("hostB:7227", "10.0.0.3:7300");
         store().putWish("web", wish);
         assertThat(store().load().domains()).isEmpty();
@@ -123,7 +124,7 @@ class DomainStoreTest {
 
     private static ProtectionWish byTwo() {
         return new ProtectionWish(
-                List.of("b", "c"), 25, true, false, RemusRequest.ArbiterKind.NONE, 100, 500);
+                List.of("b", "c"), 25, true, false, RemusRequest.ArbiterKind.NONE, 100, 500, null);
     }
 
     @Test

@@ -89,6 +89,8 @@ public final class Syscalls {
             function(
                     "pread",
                     FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG, JAVA_LONG));
+    private static final MethodHandle READ =
+            function("read", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG));
     private static final MethodHandle WRITE =
             function("write", FunctionDescriptor.of(JAVA_LONG, JAVA_INT, ADDRESS, JAVA_LONG));
     private static final MethodHandle POLL =
@@ -258,6 +260,20 @@ public final class Syscalls {
                 throw failure("poll " + fd, scratch.state);
             }
             return ready > 0;
+        } catch (Throwable t) {
+            throw unexpected(t);
+        }
+    }
+
+    /** Reads once; the caller knows that it does not block. Returns bytes read, 0 at the end. */
+    public static long read(int fd, MemorySegment target) {
+        MemorySegment state = SCRATCH.get().state;
+        try {
+            long read = (long) READ.invokeExact(state, fd, target, target.byteSize());
+            if (read == -1) {
+                throw failure("read " + fd, state);
+            }
+            return read;
         } catch (Throwable t) {
             throw unexpected(t);
         }

@@ -43,7 +43,7 @@ final class PlainMigrations {
             throws IOException {
         for (Lab.Host host : List.of(Lab.Host.A, Lab.Host.B)) {
             demo.lab().ip(host, "tuntap", "add", "dev", "tap0", "mode", "tap", "vnet_hdr");
-            demo.lab().ip(host, "link", "set", "tap0", "address", "fe:00:00:00:00:01");
+            demo.lab().ip(host, "link", "set", "tap0", "address", "fe:ff:ff:00:00:01");
             demo.lab().ip(host, "link", "set", "tap0", "master", Lab.BRIDGE, "up");
         }
         Path serial = demo.directory().resolve("plain.serial");

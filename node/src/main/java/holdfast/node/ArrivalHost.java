@@ -112,6 +112,15 @@ final class ArrivalHost implements MigrationAccepter {
             ArrivingStorage storage,
             Optional<ProtectionWish> wish) {
         DomainSpec spec = storage.spec();
+        if (migrations.containsKey(migration.migration())
+                || registry.ledger().get(migration.migration()).isPresent()) {
+            throw ApiException.badRequest(
+                    "migration "
+                            + migration.migration()
+                            + " was opened on node "
+                            + registry.self().name()
+                            + " before; a new one needs an identifier of its own");
+        }
         HostedDomain domain =
                 new HostedDomain(
                         spec,

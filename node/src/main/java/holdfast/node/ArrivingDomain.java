@@ -184,7 +184,7 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public void offerBase(MemorySegment base) {
-        features.offerBase(base, qemu.orElseThrow());
+        qemu.orElseThrow().offerBase(base);
     }
 
     @Override
@@ -222,18 +222,37 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
             case RUNS -> {
+                // Its network's pause lasts until this, and must not wait for the disk, either.
+                announce();
                 commit();
                 yield new Run.Ran(qemu.orElseThrow().domain());
             }
-            case NEVER_RAN -> new Run.NeverRan(String.join("; ", problems));
+            case NEVER_RAN -> {
+                // Before anything else: a daemon that dies now must not leave it taken.
+                registry.ledger().unstage(staged.orElseThrow());
+                yield new Run.NeverRan(String.join("; ", problems));
+            }
             case MAY_HAVE_RUN -> {
                 commit();
                 // With the generation that it may have run with: a daemon that is started anew must
                 // not take it for one that never ran.
                 registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation() + 1));
+                registry.ledger().unstage(staged.orElseThrow());
                 yield new Run.MayHaveRun(String.join("; ", problems));
             }
         };
+    }
+
+    private void announce() {
+        try {
+            qemu.orElseThrow().domain().announce();
+        } catch (ReplicationException e) {
+            LOG.warn(
+                    "event=not-announced domain={} reason=\"{}\" effect=\"switches learn where it"
+                            + " is from what it sends\"",
+                    domain.name(),
+                    e.getMessage());
+        }
     }
 
     /** Nobody was told of it yet. Until this a host that dies leaves it to a person. */

@@ -123,21 +123,13 @@ final class ArrivingFeatures {
         return reports;
     }
 
-    void offerBase(MemorySegment base, QemuArrival qemu) {
-        offer(() -> qemu.offerBase(base));
-    }
-
-    void offerSections(MemorySegment base, MemorySegment part, QemuArrival qemu) {
-        offer(() -> qemu.offerSections(base, part));
-    }
-
     /** What fails here fails the devices, when it is their turn. */
-    private void offer(Runnable some) {
+    void offerSections(MemorySegment base, MemorySegment part, QemuArrival qemu) {
         if (untaken.isPresent()) {
             return;
         }
         try {
-            some.run();
+            qemu.offerSections(base, part);
         } catch (HypervisorException e) {
             untaken = Optional.of(e);
         }

@@ -180,7 +180,9 @@ final class LostPeer implements AutoCloseable {
                         peer,
                         answer.generation());
             }
-            return answer.standing() != Standing.UNDECIDED;
+            // Only where a session is in force it is about to be decided; what is remembered as
+            // undecided, with its generation, is for a person, who has spoken.
+            return answer.standing() != Standing.UNDECIDED || answer.generation() != 0;
         } catch (IOException | ProtocolException e) {
             LOG.debug("event=peer-unreachable peer={} reason=\"{}\"", peer, e.getMessage());
             return false;

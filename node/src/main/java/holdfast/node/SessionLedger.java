@@ -80,6 +80,7 @@ final class SessionLedger {
         Files.createDirectories(directory);
         Files.createDirectories(takenDirectory);
         commitTaken();
+        removeOrphans();
         prune();
     }
 
@@ -203,12 +204,12 @@ final class SessionLedger {
     }
 
     /**
-     * From the return on the entry holds, whatever process dies. Waits for no disk; {@link #commit}
-     * is to follow.
+     * From the return on the entry holds, whatever process dies. Waits for no disk, nor for another
+     * session that does; {@link #commit} is to follow.
      *
      * @throws UncheckedIOException if it does not; then what it says must not happen
      */
-    synchronized void take(Staged staged) {
+    void take(Staged staged) {
         try {
             Files.createFile(staged.taken());
         } catch (IOException e) {
@@ -268,6 +269,19 @@ final class SessionLedger {
         }
     }
 
+    /** What was staged for a session that was never written down, or is decided. */
+    private void removeOrphans() throws IOException {
+        try (Stream<Path> files = Files.list(directory)) {
+            for (Path file : files.filter(f -> f.toString().endsWith(STAGED)).toList()) {
+                String name = file.getFileName().toString();
+                String session = name.substring(0, name.length() - STAGED.length());
+                if (read(directory.resolve(session + SUFFIX)).filter(this::isStaged).isEmpty()) {
+                    Files.delete(file);
+                }
+            }
+        }
+    }
+
     private static void write(Path file, Entry entry) throws IOException {
         try (FileChannel out =
                 FileChannel.open(
@@ -307,8 +321,10 @@ final class SessionLedger {
     }
 
     synchronized Optional<Entry> get(UUID session) {
-        boolean taken = Files.exists(takenDirectory.resolve(session.toString()));
-        return read(directory.resolve(session + (taken ? STAGED : SUFFIX)));
+        Path staged = directory.resolve(session + STAGED);
+        boolean taken =
+                Files.exists(takenDirectory.resolve(session.toString())) && Files.exists(staged);
+        return read(taken ? staged : directory.resolve(session + SUFFIX));
     }
 
     /** The newest session of a domain in which this node was the primary. */

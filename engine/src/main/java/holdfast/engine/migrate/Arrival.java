@@ -17,7 +17,12 @@ public interface Arrival {
      */
     Cookies.Prepared prepare();
 
-    /** Gives the hypervisor the RAM blocks outside main memory before the rest. Never throws. */
+    /**
+     * Gives the hypervisor the RAM blocks outside main memory before the rest.
+     *
+     * @throws holdfast.engine.HypervisorException if it does not take them: the guest need not be
+     *     suspended for it
+     */
     void offerBase(MemorySegment base);
 
     /**

@@ -80,8 +80,7 @@ public final class DestinationSession {
         switch (effect) {
             case DestinationEffect.SendPrepared(Cookies.Prepared cookie) ->
                     ports.link().prepared(cookie);
-            case DestinationEffect.OfferBase _ ->
-                    ports.pages().base().ifPresent(ports.arrival()::offerBase);
+            case DestinationEffect.OfferBase _ -> offerBase();
             case DestinationEffect.OfferSections(MemorySegment part) ->
                     ports.pages()
                             .base()
@@ -109,6 +108,14 @@ public final class DestinationSession {
                     attempt("ending the connections of pages", ports.link()::stopReceiving);
             case DestinationEffect.Discard discard -> discard(discard);
             case DestinationEffect.Finish(DestinationOutcome outcome) -> finish(outcome);
+        }
+    }
+
+    private void offerBase() {
+        try {
+            ports.pages().base().ifPresent(ports.arrival()::offerBase);
+        } catch (ReplicationException e) {
+            followUps.add(new DestinationEvent.Failed(e.getMessage()));
         }
     }
 

@@ -1,6 +1,7 @@
 package holdfast.engine.migrate;
 
 import holdfast.engine.GuestShutDownException;
+import holdfast.engine.HypervisorException;
 import holdfast.engine.ReplicationException;
 import holdfast.engine.memory.CheckpointDigest;
 import holdfast.engine.memory.Encoded;
@@ -352,7 +353,7 @@ public final class SourceSession {
 
     /**
      * The guest's pause. Its last pages, and its device state as it comes, leave while the state is
-     * saved; what that itself wrote, if anything, is collected once more and follows.
+     * saved. That must not write to the guest's memory, which is looked at.
      */
     private void freeze() {
         try {
@@ -366,19 +367,25 @@ public final class SourceSession {
             // A mirror that is in force keeps the images from being let go of.
             ports.disks().ifPresent(DepartingDisks::detach);
             StateSave save = ports.domain().beginHandOver();
-            AtomicLong bytes = new AtomicLong();
             collectFrozen();
             long pages = dirty.count();
-            sendDirty(PageSender.Known.OLDER, bytes, () -> {});
+            sendDirty(PageSender.Known.OLDER, new AtomicLong(), () -> {});
             sendBase(save.base());
             long stateBytes = sendSections(save);
             collectFrozen();
-            pages += dirty.count();
+            if (!dirty.isEmpty()) {
+                // Devices that look into memory when they are loaded would have seen older pages.
+                throw new HypervisorException(
+                        "save the device state",
+                        "saving it wrote "
+                                + dirty.count()
+                                + " pages of the guest's memory, the first at page frame "
+                                + dirty.next(0)
+                                + "; no device of QEMU is known to do that, tell us which this"
+                                + " guest has");
+            }
             stage(SourceObserver.Stage.SAVE);
             followUps.add(new SourceEvent.Frozen(pages, stateBytes));
-            if (!dirty.isEmpty()) {
-                sendDirty(PageSender.Known.OLDER, bytes, () -> {});
-            }
             end(pages, stateBytes);
         } catch (RuntimeException | VirtualMachineError e) {
             // Whatever it was, the guest must run again. A fault in mapped memory is an Error, too.

@@ -3,16 +3,19 @@ package holdfast.node.link;
 import holdfast.engine.port.PrimaryLink.BulkPiece;
 
 import java.io.IOException;
-import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Consumer;
 
 /** Runs the pieces of the bulk stream on a thread of its own, one after another. */
 final class BulkSender {
-    /** The engine has one piece on its way at a time; more than these mean that it lost count. */
-    private static final int PIECES_MAX = 16;
+    /**
+     * A device state may come in so many parts while the last pages wait for the link: all that is
+     * saved at most, by the least that makes a part. Else the engine has a few pieces on their way.
+     */
+    static final int PIECES_MAX = 1 << 16;
 
-    private final ArrayBlockingQueue<BulkPiece> pieces = new ArrayBlockingQueue<>(PIECES_MAX);
+    private final LinkedBlockingQueue<BulkPiece> pieces = new LinkedBlockingQueue<>(PIECES_MAX);
     private final Consumer<String> broken;
     private final Thread thread;
     private volatile boolean closed;

@@ -39,7 +39,10 @@ public final class TcpDestinationLink implements DestinationLink {
     private final List<PageReceiver> receivers = new ArrayList<>();
     private final List<Thread> readers = new ArrayList<>();
     private final AtomicInteger attached = new AtomicInteger();
+
+    /** Parts that came before other connections' pages. Guards {@link #left}, too. */
     private final List<MemorySegment> early = new ArrayList<>();
+
     private int left;
     private final AtomicReferenceArray<CheckpointDigest> digests;
     private final Optional<DiskWrites> disks;
@@ -179,23 +182,27 @@ public final class TcpDestinationLink implements DestinationLink {
     }
 
     /** Told of only when all the other connections have brought their last pages. */
-    private synchronized void sections(MemorySegment part) {
-        if (left > 1) {
-            early.add(part);
-        } else {
-            post.accept(new DestinationEvent.SectionsArrived(part));
+    private void sections(MemorySegment part) {
+        synchronized (early) {
+            if (left > 1) {
+                early.add(part);
+            } else {
+                post.accept(new DestinationEvent.SectionsArrived(part));
+            }
         }
     }
 
-    private synchronized void whole(int connection, CheckpointDigest digest) {
+    private void whole(int connection, CheckpointDigest digest) {
         digests.set(connection, digest);
-        left--;
-        if (left <= 1) {
-            early.forEach(part -> post.accept(new DestinationEvent.SectionsArrived(part)));
-            early.clear();
-        }
-        if (left == 0) {
-            post.accept(new DestinationEvent.StreamsWhole(all()));
+        synchronized (early) {
+            left--;
+            if (left <= 1) {
+                early.forEach(part -> post.accept(new DestinationEvent.SectionsArrived(part)));
+                early.clear();
+            }
+            if (left == 0) {
+                post.accept(new DestinationEvent.StreamsWhole(all()));
+            }
         }
     }
 

@@ -228,14 +228,12 @@ public final class QemuArrival implements AutoCloseable {
         }
     }
 
-    /** After the guest runs: tells the network where it is, and frees what the arrival took. */
+    /** After the guest runs: frees what the arrival took. */
     public void settle() {
-        for (Runnable step : List.<Runnable>of(domain::announce, loader::close)) {
-            try {
-                step.run();
-            } catch (RuntimeException e) {
-                log.warn("arrival={} step failed, the guest runs on", process.pid(), e);
-            }
+        try {
+            loader.close();
+        } catch (RuntimeException e) {
+            log.warn("arrival={} not settled, the guest runs on", process.pid(), e);
         }
     }
 

@@ -9,6 +9,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.locks.ReentrantLock;
 
@@ -23,6 +25,7 @@ public final class CompilerThreads {
 
     private static final Path STATUS = Path.of("/proc/self/status");
     private static final int CAP_SYS_NICE = 23;
+    private static final long HELD_MILLIS_MAX = 500;
 
     private static final ReentrantLock LOCK = new ReentrantLock();
     private static List<Integer> batch = List.of();
@@ -74,18 +77,27 @@ public final class CompilerThreads {
 
     /**
      * Has those that are batch work run only where nobody else wants to (sched(7), SCHED_IDLE): a
-     * processor on which one works counts as free then. For a guest's pause; for longer they would
-     * never be done on a busy host. Any thread; may be nested. Without the right to take it back
-     * (CAP_SYS_NICE) nothing is changed.
+     * processor on which one works counts as free then. For a guest's pause, and half a second at
+     * most: for longer they would not be done on a busy host, nor give back what they have locked.
+     * Any thread; may be nested. Without the right to take it back (CAP_SYS_NICE) nothing is
+     * changed.
      */
     public static Held holdBack() {
+        return holdBack(HELD_MILLIS_MAX);
+    }
+
+    static Held holdBack(long millisMax) {
         count(1);
         AtomicBoolean ended = new AtomicBoolean();
-        return () -> {
-            if (!ended.getAndSet(true)) {
-                count(-1);
-            }
-        };
+        Held held =
+                () -> {
+                    if (!ended.getAndSet(true)) {
+                        count(-1);
+                    }
+                };
+        CompletableFuture.delayedExecutor(millisMax, TimeUnit.MILLISECONDS, Runnable::run)
+                .execute(held::close);
+        return held;
     }
 
     private static void count(int change) {
@@ -94,15 +106,26 @@ public final class CompilerThreads {
             boolean before = holding > 0;
             holding += change;
             if (before != holding > 0) {
-                for (int thread : batch) {
-                    Syscalls.schedule(
-                            thread, before ? Syscalls.Policy.BATCH : Syscalls.Policy.IDLE);
-                }
+                batch.forEach(
+                        thread ->
+                                reschedule(
+                                        thread,
+                                        before ? Syscalls.Policy.BATCH : Syscalls.Policy.IDLE));
             }
-        } catch (SystemCallException e) {
-            LOG.warn("event=compilers-not-held reason=\"{}\"", e.getMessage());
         } finally {
             LOCK.unlock();
+        }
+    }
+
+    private static void reschedule(int thread, Syscalls.Policy policy) {
+        try {
+            Syscalls.schedule(thread, policy);
+        } catch (SystemCallException e) {
+            LOG.warn(
+                    "event=compiler-not-rescheduled thread={} policy={} reason=\"{}\"",
+                    thread,
+                    policy,
+                    e.getMessage());
         }
     }
 

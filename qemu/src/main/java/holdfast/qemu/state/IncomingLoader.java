@@ -121,6 +121,7 @@ public final class IncomingLoader implements AutoCloseable {
         if (held.isPresent()) {
             before = held.get();
         } else {
+            StateSplice.requireBase(base);
             StateSplice.requireFront(part);
             before = base.asSlice(from(base));
             devices = part.asSlice(StateStream.HEADER_BYTES);

@@ -19,11 +19,15 @@ public record StateSplice(MemorySegment base, MemorySegment sections) {
      *     bytes cannot be checked, since only QEMU knows their layout
      */
     public StateSplice {
+        requireBase(base);
+        requireSections(sections);
+    }
+
+    static void requireBase(MemorySegment base) {
         long cut = StateStream.parse(base).cutOffset();
         if (cut != base.byteSize()) {
             throw StateStream.malformed(BASE, cut, "end", base.byteSize(), cut);
         }
-        requireSections(sections);
     }
 
     static void requireSections(MemorySegment sections) {

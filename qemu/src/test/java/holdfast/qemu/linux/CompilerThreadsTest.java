@@ -10,6 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
 class CompilerThreadsTest {
@@ -40,6 +41,20 @@ class CompilerThreadsTest {
         assertThat(threads(SCHED_IDLE)).hasSize(made);
         inner.close();
         assertThat(threads(SCHED_IDLE)).isEmpty();
+        assertThat(threads(SCHED_BATCH)).hasSize(made);
+    }
+
+    @Test
+    void nobody_holds_them_back_for_long() throws Exception {
+        int made = CompilerThreads.makeBatch();
+        assumeThat(mayTakeItBack()).as("has CAP_SYS_NICE").isTrue();
+        CompilerThreads.Held forgotten = CompilerThreads.holdBack(20);
+        long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
+        while (!threads(SCHED_IDLE).isEmpty() && System.nanoTime() < until) {
+            Thread.onSpinWait();
+        }
+        assertThat(threads(SCHED_BATCH)).hasSize(made);
+        forgotten.close();
         assertThat(threads(SCHED_BATCH)).hasSize(made);
     }
 

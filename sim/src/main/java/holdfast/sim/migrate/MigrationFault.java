@@ -32,6 +32,8 @@ public enum MigrationFault {
     RESUME_REFUSED_ONCE,
     /** The device state cannot be saved. */
     SAVE_FAILS,
+    /** Saving the device state writes to the guest's memory, after its last pages have left. */
+    SAVE_WRITES,
     /** A byte arrives damaged. */
     BYTES_DAMAGED,
     /** The source's mirror of a disk ends by itself: writes pass it by. */

@@ -148,6 +148,8 @@ public final class MigrationWorld {
     private boolean sourceHostDied;
     private boolean faulted;
     private boolean resumeRefused;
+    private boolean saved;
+    private boolean looked;
     private boolean handedOver;
     private boolean receiving = true;
     private int steppedCount;
@@ -259,6 +261,7 @@ public final class MigrationWorld {
                     RUN_UNKNOWN,
                     RESUME_REFUSED_ONCE,
                     SAVE_FAILS,
+                    SAVE_WRITES,
                     BYTES_DAMAGED -> {}
             case SOURCE_DAEMON_DIES -> killSourceDaemon();
             case SOURCE_GUEST_DIES -> {
@@ -566,6 +569,7 @@ public final class MigrationWorld {
             if (disk.isMirrored()) {
                 throw new AssertionError("images are let go of while mirrored: " + describe());
             }
+            saved = plan.fault() == MigrationFault.SAVE_WRITES;
             return new InParts(saveDeviceState());
         }
 
@@ -609,6 +613,12 @@ public final class MigrationWorld {
         @Override
         public void collect(PfnSet into) {
             if (sourceCopy != Copy.RUNS) {
+                // The look beside the save sees nothing yet, the one behind it does.
+                if (saved && looked) {
+                    here.set(ValueLayout.JAVA_LONG, 0, random.nextLong());
+                    into.add(0);
+                }
+                looked = saved;
                 return;
             }
             for (int i = 0; i < 6; i++) {

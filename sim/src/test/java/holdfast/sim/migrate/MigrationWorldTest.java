@@ -101,6 +101,7 @@ class MigrationWorldTest {
                             MigrationFault.RUN_REFUSED,
                             MigrationFault.RESUME_REFUSED_ONCE,
                             MigrationFault.SAVE_FAILS,
+                            MigrationFault.SAVE_WRITES,
                             MigrationFault.BYTES_DAMAGED)) {
                 End end = MigrationWorld.run(plan(fault, step, 3));
                 assertThat(
@@ -110,6 +111,13 @@ class MigrationWorldTest {
                         .hasSize(1);
             }
         }
+    }
+
+    @Test
+    void a_guest_whose_memory_is_written_by_the_save_of_its_devices_stays() {
+        End end = MigrationWorld.run(plan(MigrationFault.SAVE_WRITES, 0, 1));
+        assertThat(end.source()).isEqualTo(Copy.RUNS);
+        assertThat(end.destination()).isEqualTo(Copy.GONE);
     }
 
     @Test

@@ -71,6 +71,7 @@ public final class MigrationRehearsal {
     private final SourceSession source;
     private final DestinationSession destination;
     private long writes;
+    private boolean stands;
     private boolean moved;
 
     private MigrationRehearsal() {
@@ -156,10 +157,14 @@ public final class MigrationRehearsal {
         }
 
         @Override
-        public void suspend() {}
+        public void suspend() {
+            stands = true;
+        }
 
         @Override
-        public void resume() {}
+        public void resume() {
+            stands = false;
+        }
 
         @Override
         public void destroy() {}
@@ -170,8 +175,10 @@ public final class MigrationRehearsal {
         }
     }
 
-    /** A few pages change a little, as a guest's do. */
+    /** A few pages change a little, as a guest's do; where it stands, until they are looked at. */
     private final class Tracker implements DirtyTracker {
+        private boolean looked;
+
         @Override
         public String kind() {
             return "rehearsal";
@@ -179,6 +186,10 @@ public final class MigrationRehearsal {
 
         @Override
         public void collect(PfnSet into) {
+            if (stands && looked) {
+                return;
+            }
+            looked = stands;
             for (int i = 0; i < PAGES; i += 4) {
                 long at = (long) i * GuestMemory.PAGE_BYTES + 64;
                 here.set(ValueLayout.JAVA_LONG, at, ++writes);

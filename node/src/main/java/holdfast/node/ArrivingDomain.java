@@ -221,12 +221,7 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(written - begun),
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
-            case RUNS -> {
-                // Its network's pause lasts until this, and must not wait for the disk, either.
-                announce();
-                commit();
-                yield new Run.Ran(qemu.orElseThrow().domain());
-            }
+            case RUNS -> new Run.Ran(qemu.orElseThrow().domain());
             case NEVER_RAN -> {
                 // Before anything else: a daemon that dies now must not leave it taken.
                 registry.ledger().unstage(staged.orElseThrow());
@@ -243,19 +238,10 @@ final class ArrivingDomain implements Arrival {
         };
     }
 
-    private void announce() {
-        try {
-            qemu.orElseThrow().domain().announce();
-        } catch (ReplicationException e) {
-            LOG.warn(
-                    "event=not-announced domain={} reason=\"{}\" effect=\"switches learn where it"
-                            + " is from what it sends\"",
-                    domain.name(),
-                    e.getMessage());
-        }
-    }
-
-    /** Nobody was told of it yet. Until this a host that dies leaves it to a person. */
+    /**
+     * A source that was told asks no more. Until this one that was not is left to a person by a
+     * host that dies.
+     */
     private void commit() {
         try {
             registry.ledger().commit(staged.orElseThrow());
@@ -271,6 +257,7 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public void settle(Domain runs) {
+        commit();
         QemuDomain body = (QemuDomain) runs;
         domain.replace(
                 view ->

@@ -54,12 +54,15 @@ public interface Arrival {
     }
 
     /**
-     * Writes down durably that the domain is this node's with {@code generation}, then lets the
-     * guest run.
+     * Notes that the domain is this node's with {@code generation}, so that it holds whatever
+     * process dies, then lets the guest run.
      */
     Run run(long generation);
 
-    /** After the source was told that the guest runs: what only costs time if it fails. */
+    /**
+     * After the source was told that the guest runs: writes the note down durably, and does what
+     * only costs time if it fails.
+     */
     void settle(Domain domain);
 
     /**

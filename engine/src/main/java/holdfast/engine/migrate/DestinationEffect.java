@@ -27,7 +27,7 @@ public sealed interface DestinationEffect {
         }
     }
 
-    /** Write it down durably, then let the guest run; answer with Runs, NeverRan, MayHaveRun. */
+    /** Note it, then let the guest run; answer with Runs, NeverRan, MayHaveRun. */
     record TakeOver(long generation) implements DestinationEffect {}
 
     /** Tell the source that the guest runs here. */

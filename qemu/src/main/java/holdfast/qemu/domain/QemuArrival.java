@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 
@@ -50,6 +51,7 @@ public final class QemuArrival implements AutoCloseable {
     private final QmpClient qmp;
     private final IncomingLoader loader;
     private final QemuDomain domain;
+    private Optional<QmpClient.Issued> announcement = Optional.empty();
     private boolean handedOver;
 
     private QemuArrival(
@@ -87,8 +89,7 @@ public final class QemuArrival implements AutoCloseable {
             QmpClient asked = qmp;
             spec.foreign().ifPresent(line -> line.requireEqualDevices(RunningQemu.devices(asked)));
             QemuDomain domain =
-                    QemuDomain.adopt(
-                            qmp, process.identity(), stateDirectory, java.util.Optional.of(memory));
+                    QemuDomain.adopt(qmp, process.identity(), stateDirectory, Optional.of(memory));
             loader = IncomingLoader.open(qmp, stateDirectory.resolve("incoming.sock"));
             return new QemuArrival(process, qmp, loader, domain);
         } catch (IOException | RuntimeException e) {
@@ -200,14 +201,12 @@ public final class QemuArrival implements AutoCloseable {
     public Run run(List<String> problems) {
         try {
             qmp.execute(QmpCommand.CONTINUE.name());
-            handedOver = true;
-            return Run.RUNS;
+            return runs();
         } catch (HypervisorException e) {
             problems.add(e.getMessage());
             String status = statusAfter();
             if (status.equals("running")) {
-                handedOver = true;
-                return Run.RUNS;
+                return runs();
             }
             try {
                 process.kill(KILL_LIMIT);
@@ -219,6 +218,17 @@ public final class QemuArrival implements AutoCloseable {
         }
     }
 
+    private Run runs() {
+        handedOver = true;
+        try {
+            // Its network's pause lasts until this.
+            announcement = Optional.of(domain.beginAnnouncing());
+        } catch (HypervisorException e) {
+            log.warn("arrival={} not announced, the guest runs on", process.pid(), e);
+        }
+        return Run.RUNS;
+    }
+
     /** Commands are answered in order: this answer tells what the one before came to. */
     private String statusAfter() {
         try {
@@ -228,9 +238,10 @@ public final class QemuArrival implements AutoCloseable {
         }
     }
 
-    /** After the guest runs: frees what the arrival took. */
+    /** After the guest runs: sees that it was announced, and frees what the arrival took. */
     public void settle() {
         try {
+            announcement.ifPresent(issued -> issued.result(COMMAND_LIMIT));
             loader.close();
         } catch (RuntimeException e) {
             log.warn("arrival={} not settled, the guest runs on", process.pid(), e);

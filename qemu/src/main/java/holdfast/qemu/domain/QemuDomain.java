@@ -220,7 +220,14 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     /** Lets switches learn where the guest's NICs are, within a quarter of a second. Any thread. */
     public void announce() {
-        qmp.execute("announce-self", ANNOUNCEMENTS);
+        beginAnnouncing().result(QmpClient.COMMAND_LIMIT);
+    }
+
+    /**
+     * As {@link #announce}, without waiting: QEMU's main loop has much to do when a guest starts.
+     */
+    QmpClient.Issued beginAnnouncing() {
+        return qmp.issue(new QmpCommand("announce-self", ANNOUNCEMENTS));
     }
 
     /** QEMU's run state, such as {@code running}, {@code paused} or {@code shutdown}. */

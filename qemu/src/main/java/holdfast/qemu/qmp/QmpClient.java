@@ -274,6 +274,11 @@ public final class QmpClient implements AutoCloseable {
         return issue(EXECUTE, command, Optional.of(next));
     }
 
+    /** As {@link #issueBefore}, with no next one. */
+    public Issued issue(QmpCommand command) {
+        return issue(EXECUTE, command, Optional.empty());
+    }
+
     /** A command on its way. */
     public final class Issued {
         private final QmpCommand command;

@@ -84,7 +84,7 @@ final class ArrivalHost implements MigrationAccepter {
                     yield new Decision.Possible(answer(cookie, storage));
                 }
                 case MOVE -> {
-                    look.requireRoom(0);
+                    registry.requireRoom(spec, 0);
                     FormerOwner.awaitGivenBack(registry, spec.name());
                     yield accept(peer, address, migration, cookie, storage, wish);
                 }

@@ -6,8 +6,6 @@ import holdfast.node.api.DomainStatus;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.Taps;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.util.List;
 import java.util.Optional;
 
@@ -35,7 +33,7 @@ final class ArrivalLook {
         if (present != null && present.view().isLive() && replica().isEmpty()) {
             throw ApiException.exists(spec.name());
         }
-        requireRoom(replica().map(DomainSpec::memoryBytes).orElse(0L));
+        registry.requireRoom(spec, replica().map(DomainSpec::memoryBytes).orElse(0L));
         GuestFiles.requireBoot(spec);
         requireBridges();
         for (Feature feature : features) {
@@ -83,30 +81,6 @@ final class ArrivalLook {
                                 + registry.self().name()
                                 + "; make it there");
             }
-        }
-    }
-
-    /**
-     * @param givenBytes of memory that is freed before the domain comes
-     */
-    void requireRoom(long givenBytes) {
-        try {
-            long free = Files.getFileStore(registry.ramDirectory()).getUsableSpace() + givenBytes;
-            if (free < spec.memoryBytes()) {
-                throw ApiException.badRequest(
-                        "no room for the domain's memory: "
-                                + registry.ramDirectory()
-                                + " on node "
-                                + registry.self().name()
-                                + " has "
-                                + (free >> 20)
-                                + " MiB free, needed are "
-                                + (spec.memoryBytes() >> 20)
-                                + " MiB; enlarge it with mount -o remount,size=... "
-                                + registry.ramDirectory());
-            }
-        } catch (IOException e) {
-            throw ApiException.failed(registry.ramDirectory() + ": " + e.getMessage(), e);
         }
     }
 }

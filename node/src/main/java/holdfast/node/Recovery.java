@@ -204,6 +204,8 @@ final class Recovery {
         // One that was handed over and is gone stays handed over: the other copy is older.
         if (!(tookOver && gone)) {
             session.ifPresent(entry -> giveBack(entry, hostRestarted));
+        } else if (registry.ledger().wasOnlyTaken(session.get().session())) {
+            undecided(session.get(), "its daemon and its QEMU died");
         }
         LOG.info(
                 "event=arrival-discarded domain={} reason=\"the daemon that took it in died\"",
@@ -212,16 +214,21 @@ final class Recovery {
 
     private void giveBack(SessionLedger.Entry entry, boolean hostRestarted) {
         if (hostRestarted && registry.ledger().isStaged(entry)) {
-            LOG.warn(
-                    "event=arrival-undecided domain={} migration={} reason=\"this host died while"
-                            + " it was being moved here\" next=\"if node {} asks whose it is,"
-                            + " decide there\"",
-                    entry.domain(),
-                    entry.session(),
-                    entry.peer());
-            return;
+            undecided(entry, "this host died");
+        } else {
+            registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
         }
-        registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
+    }
+
+    private void undecided(SessionLedger.Entry entry, String who) {
+        registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
+        LOG.warn(
+                "event=arrival-undecided domain={} migration={} reason=\"{} while it was being"
+                    + " moved here\" next=\"if node {} asks whose it is, decide there\"",
+                entry.domain(),
+                entry.session(),
+                who,
+                entry.peer());
     }
 
     private static boolean runs(DomainRuntime runtime) {

@@ -19,6 +19,8 @@ import holdfast.qemu.launch.ProcessIdentity;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Collection;
 import java.util.Map;
@@ -62,6 +64,32 @@ final class Registry {
 
     Path ramDirectory() {
         return ramDirectory;
+    }
+
+    /**
+     * Memory is reserved whole when it is made; this only says so earlier and nicer.
+     *
+     * @param givenBytes of memory that is freed before
+     */
+    void requireRoom(DomainSpec spec, long givenBytes) {
+        try {
+            long free = Files.getFileStore(ramDirectory).getUsableSpace() + givenBytes;
+            if (free < spec.memoryBytes()) {
+                throw ApiException.badRequest(
+                        "no room for the domain's memory: "
+                                + ramDirectory
+                                + " on node "
+                                + self.name()
+                                + " has "
+                                + (free >> 20)
+                                + " MiB free, needed are "
+                                + (spec.memoryBytes() >> 20)
+                                + " MiB; enlarge it with mount -o remount,size=... "
+                                + ramDirectory);
+            }
+        } catch (IOException e) {
+            throw ApiException.failed(ramDirectory + ": " + e.getMessage(), e);
+        }
     }
 
     DomainStore<DomainSpec> store() {

@@ -30,11 +30,9 @@ import holdfast.wire.link.Standing;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
-import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Optional;
@@ -79,7 +77,7 @@ final class SecondaryHost implements SessionAccepter {
             Optional<ProtectionWish> wish =
                     staying.map(stay -> Reprotector.inherited(stay, address));
             formerOwner.giveWay(spec, session.generation(), peer.nodeName());
-            requireRoom(spec);
+            registry.requireRoom(spec, 0);
             HostedDomain domain =
                     new HostedDomain(
                             spec,
@@ -172,30 +170,6 @@ final class SecondaryHost implements SessionAccepter {
                                 spec.name(),
                                 ReplicaPlaces.images(
                                         spec, session.disks(), registry.replicaDirectory())));
-    }
-
-    /**
-     * The replica's file is reserved whole when it is made; this only says so earlier and nicer.
-     */
-    private void requireRoom(DomainSpec spec) {
-        try {
-            long free = Files.getFileStore(registry.ramDirectory()).getUsableSpace();
-            if (free < spec.memoryBytes()) {
-                throw ApiException.badRequest(
-                        "no room for the replica: "
-                                + registry.ramDirectory()
-                                + " on node "
-                                + registry.self().name()
-                                + " has "
-                                + (free >> 20)
-                                + " MiB free, needed are "
-                                + (spec.memoryBytes() >> 20)
-                                + "; enlarge it with mount -o remount,size=... "
-                                + registry.ramDirectory());
-            }
-        } catch (IOException e) {
-            throw ApiException.failed(registry.ramDirectory() + ": " + e.getMessage(), e);
-        }
     }
 
     @Override

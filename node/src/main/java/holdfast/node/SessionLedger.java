@@ -19,8 +19,10 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.UUID;
 import java.util.stream.Stream;
 
@@ -68,6 +70,7 @@ final class SessionLedger {
 
     private final Path directory;
     private final Path takenDirectory;
+    private final Set<UUID> onlyTaken = new HashSet<>();
     private int putsUntilPrune;
 
     /**
@@ -255,6 +258,14 @@ final class SessionLedger {
         }
     }
 
+    /**
+     * Whether a daemon had taken it that died before it was on the disk: it may have died before
+     * what the entry says had happened.
+     */
+    synchronized boolean wasOnlyTaken(UUID session) {
+        return onlyTaken.contains(session);
+    }
+
     /** What a daemon took that died before it was on the disk. */
     private void commitTaken() throws IOException {
         try (Stream<Path> files = Files.list(takenDirectory)) {
@@ -263,6 +274,7 @@ final class SessionLedger {
                 Path staged = directory.resolve(session + STAGED);
                 if (Files.exists(staged)) {
                     rename(staged, directory.resolve(session + SUFFIX));
+                    onlyTaken.add(UUID.fromString(session));
                 }
                 Files.delete(taken);
             }

@@ -3,7 +3,6 @@ package holdfast.node;
 import static holdfast.node.MigratingPair.await;
 
 import static org.assertj.core.api.Assertions.assertThat;
-import static org.assertj.core.api.Assertions.catchThrowable;
 
 import holdfast.node.api.ApiClient;
 import holdfast.node.api.DomainSource;
@@ -226,17 +225,7 @@ class MigrationKillTest {
                                 "TAKEN_OVER",
                                 0,
                                 FrameProxy.Act.HOLD));
-                CompletableFuture<Throwable> moving =
-                        CompletableFuture.supplyAsync(
-                                () ->
-                                        catchThrowable(
-                                                () ->
-                                                        a.migrate(
-                                                                MigrateRequest.of(
-                                                                        "g",
-                                                                        "127.0.0.1:"
-                                                                                + proxy.port()),
-                                                                ProgressListener.none())));
+                CompletableFuture<Throwable> moving = TestHosts.migrating(a, "g", proxy.port());
                 proxy.awaitReached();
                 b.kill();
                 proxy.cut();

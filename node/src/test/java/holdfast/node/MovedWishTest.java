@@ -4,7 +4,6 @@ import static holdfast.node.NodeTest.await;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
-import static org.assertj.core.api.Assertions.catchThrowable;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
@@ -265,17 +264,7 @@ class MovedWishTest {
                                 "MIGRATION_ACCEPTED",
                                 0,
                                 FrameProxy.Act.HOLD));
-                CompletableFuture<Throwable> asked =
-                        CompletableFuture.supplyAsync(
-                                () ->
-                                        catchThrowable(
-                                                () ->
-                                                        a.migrate(
-                                                                MigrateRequest.of(
-                                                                        "g",
-                                                                        "127.0.0.1:"
-                                                                                + proxy.port()),
-                                                                ProgressListener.none())));
+                CompletableFuture<Throwable> asked = TestHosts.migrating(a, "g", proxy.port());
                 proxy.awaitReached();
                 b.kill();
                 await(a, "g", s -> s.protection().state().equals("deciding"));

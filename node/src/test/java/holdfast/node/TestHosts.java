@@ -1,7 +1,11 @@
 package holdfast.node;
 
+import static org.assertj.core.api.Assertions.catchThrowable;
+
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
+import holdfast.node.api.ProgressListener;
 import holdfast.node.api.RemusRequest;
 import holdfast.node.config.DomainFile;
 import holdfast.node.store.DomainRuntime;
@@ -16,6 +20,7 @@ import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.CompletableFuture;
 import java.util.stream.Stream;
 
 /**
@@ -95,6 +100,17 @@ final class TestHosts implements AutoCloseable {
     DomainSource guestWith(String name, String line) {
         DomainSource plain = firmwareGuest(name);
         return new DomainSource(plain.file(), plain.yaml() + line + "\n");
+    }
+
+    /** Moves a domain on a thread of its own. What it fails with, or null. */
+    static CompletableFuture<Throwable> migrating(Node from, String domain, int port) {
+        return CompletableFuture.supplyAsync(
+                () ->
+                        catchThrowable(
+                                () ->
+                                        from.migrate(
+                                                MigrateRequest.of(domain, "127.0.0.1:" + port),
+                                                ProgressListener.none())));
     }
 
     static RemusRequest remus(String domain, Node to, RemusRequest.ArbiterKind arbiter) {

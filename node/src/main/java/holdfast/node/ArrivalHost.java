@@ -84,8 +84,9 @@ final class ArrivalHost implements MigrationAccepter {
                     yield new Decision.Possible(answer(cookie, storage));
                 }
                 case MOVE -> {
-                    registry.requireRoom(spec, 0);
+                    // Its own replica here, of a session that has just ended, may need the room.
                     FormerOwner.awaitGivenBack(registry, spec.name());
+                    registry.requireRoom(spec, 0);
                     yield accept(peer, address, migration, cookie, storage, wish);
                 }
             };

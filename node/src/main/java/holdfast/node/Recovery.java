@@ -224,7 +224,7 @@ final class Recovery {
         registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
         LOG.warn(
                 "event=arrival-undecided domain={} migration={} reason=\"{} while it was being"
-                    + " moved here\" next=\"if node {} asks whose it is, decide there\"",
+                        + " moved here\" next=\"if node {} asks whose it is, decide there\"",
                 entry.domain(),
                 entry.session(),
                 who,

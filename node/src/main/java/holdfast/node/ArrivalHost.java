@@ -145,7 +145,7 @@ final class ArrivalHost implements MigrationAccepter {
         MappedMemory memory;
         Optional<ArrivingImages> images;
         try {
-            // In two steps, as the take-over is in the guest's pause: here nothing waits for it.
+            // Before anything of it is made: the next daemon must know what it finds.
             registry.ledger().commit(registry.ledger().stage(entry));
             registry.rememberAhead(domain, place);
             wish.ifPresent(is -> registry.store().putWish(spec.name(), is));

@@ -28,8 +28,9 @@ import java.util.stream.Stream;
 
 /**
  * What this node knows about the sessions it took part in, so that the other node can still ask
- * after both daemons were killed. One file each, forced to the disk before what it says happens;
- * the newest {@value #ENTRIES_MAX} and every undecided one are kept, some more for a while.
+ * after both daemons were killed. One file each, forced to the disk before what it says happens; a
+ * take-over in a guest's pause is noted in memory first, see {@link #take}. The newest {@value
+ * #ENTRIES_MAX} and every undecided one are kept, some more for a while.
  */
 final class SessionLedger {
     static final int ENTRIES_MAX = 1000;

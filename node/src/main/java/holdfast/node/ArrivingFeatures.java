@@ -210,11 +210,11 @@ final class ArrivingFeatures {
                 locked++;
             }
         }
-        return spec.disks().size()
-                + " images are open, "
+        return "images open: "
+                + spec.disks().size()
+                + ", locked for writing: "
                 + locked
-                + " locked for writing"
-                + (copies.isEmpty() ? "" : ", " + copies.size() + " copied here and forced");
+                + (copies.isEmpty() ? "" : ", copied here and forced: " + copies.size());
     }
 
     /** Whether a process has a lock on a file, as its own descriptors show it. */

@@ -621,6 +621,40 @@ class CommandLineTest {
         assertThat(new String(check.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
                 .isEmpty();
         assertThat(check.exitValue()).isZero();
+        assertThat(result.out()).contains("_args=(\"auto\" \"shared\" \"copy\")");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "status",
+                "pause",
+                "unpause",
+                "destroy",
+                "save",
+                "migrate",
+                "remus",
+                "unprotect",
+                "failover"
+            })
+    void a_domain_is_completed_where_a_command_takes_one(String command) throws Exception {
+        Path script =
+                Files.writeString(
+                        directory.resolve("completion"), run("completion", "bash").out());
+        Process shell =
+                new ProcessBuilder(
+                                "bash",
+                                "-c",
+                                "holdfast() { echo web; echo database; }; . \"$0\";"
+                                        + " COMP_WORDS=(holdfast \"$1\" w); COMP_CWORD=2;"
+                                        + " _holdfast_or_domain; echo \"${COMPREPLY[*]}\"",
+                                script.toString(),
+                                command)
+                        .redirectErrorStream(true)
+                        .start();
+        assertThat(shell.waitFor(10, TimeUnit.SECONDS)).isTrue();
+        assertThat(new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
+                .isEqualTo("web\n");
     }
 
     @Test

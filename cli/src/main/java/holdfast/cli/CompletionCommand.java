@@ -67,8 +67,7 @@ final class CompletionCommand extends NodeCommand {
 
     /** picocli offers choices by the names of Java's constants. */
     private static String asTyped(String script) {
-        return CHOICES
-                .matcher(script)
+        return CHOICES.matcher(script)
                 .replaceAll(found -> found.group().toLowerCase(Locale.ROOT).replace('_', '-'));
     }
 }

@@ -639,8 +639,7 @@ class CommandLineTest {
             })
     void a_domain_is_completed_where_a_command_takes_one(String command) throws Exception {
         Path script =
-                Files.writeString(
-                        directory.resolve("completion"), run("completion", "bash").out());
+                Files.writeString(directory.resolve("completion"), run("completion", "bash").out());
         Process shell =
                 new ProcessBuilder(
                                 "bash",

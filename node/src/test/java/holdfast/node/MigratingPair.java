@@ -20,8 +20,8 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
-import java.util.stream.Stream;
 import java.util.function.UnaryOperator;
+import java.util.stream.Stream;
 
 /** Two daemons that can be killed, and a proxy on the way from each to the other. */
 final class MigratingPair implements AutoCloseable {
@@ -127,8 +127,7 @@ final class MigratingPair implements AutoCloseable {
         proxy.arm();
         MigrateResult moved =
                 from.client()
-                        .migrate(
-                                how.apply(MigrateRequest.of("g", node)), ProgressListener.none());
+                        .migrate(how.apply(MigrateRequest.of("g", node)), ProgressListener.none());
         assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
         assertThat(runs(to.client())).isTrue();
         assertThat(running()).isEqualTo(1);

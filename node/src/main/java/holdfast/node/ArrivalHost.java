@@ -86,7 +86,9 @@ final class ArrivalHost implements MigrationAccepter {
                 case MOVE -> {
                     // Its own replica here, of a session that has just ended, may need the room.
                     FormerOwner.awaitGivenBack(registry, spec.name());
-                    registry.requireRoom(spec, 0);
+                    // Whatever can be seen is seen before anything is made or written over.
+                    look.requireAll(cookie.features(), hooks);
+                    storage.look(registry.replicaDirectory());
                     yield accept(peer, address, migration, cookie, storage, wish);
                 }
             };

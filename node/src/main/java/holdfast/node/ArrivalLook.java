@@ -24,8 +24,8 @@ final class ArrivalLook {
     }
 
     /**
-     * Looks where nothing is to begin yet; what a beginning would find out is found out, as far as
-     * no QEMU is needed.
+     * Looks before anything begins; what a beginning would find out is found out, as far as no QEMU
+     * is needed.
      *
      * @throws ApiException if it could not come
      */
@@ -37,6 +37,7 @@ final class ArrivalLook {
         registry.requireRoom(spec, replica().map(DomainSpec::memoryBytes).orElse(0L));
         GuestFiles.requireBoot(spec);
         if (!new FeaturePlan(features).isBestEffort(Feature.NETWORK)) {
+            registry.requireFreeTaps(spec);
             requireBridges();
         }
         for (Feature feature : features) {
@@ -71,18 +72,19 @@ final class ArrivalLook {
 
     private void requireBridges() {
         for (DomainSpec.Nic nic : spec.nics()) {
-            if (nic instanceof DomainSpec.TapNic(String _, String tap, Optional<String> bridge)
-                    && bridge.isPresent()
-                    && !Taps.exists(tap)
-                    && !Taps.exists(bridge.get())) {
-                throw ApiException.badRequest(
-                        "bridge "
-                                + bridge.get()
-                                + ", which "
-                                + tap
-                                + " is to be on, does not exist on node "
-                                + registry.self().name()
-                                + "; make it there");
+            if (nic instanceof DomainSpec.TapNic(String _, String tap, Optional<String> bridge)) {
+                if (Taps.exists(tap)) {
+                    ArrivingFeatures.requireTap(tap, bridge);
+                } else if (bridge.isPresent() && !Taps.exists(bridge.get())) {
+                    throw ApiException.badRequest(
+                            "bridge "
+                                    + bridge.get()
+                                    + ", which "
+                                    + tap
+                                    + " is to be on, does not exist on node "
+                                    + registry.self().name()
+                                    + "; make it there");
+                }
             }
         }
     }

@@ -268,7 +268,10 @@ final class ArrivingFeatures {
         return String.join(", ", done);
     }
 
-    private static void requireTap(String tap, Optional<String> bridge) {
+    /**
+     * @throws HypervisorException if the tap is gone, or is not on its bridge
+     */
+    static void requireTap(String tap, Optional<String> bridge) {
         if (!Taps.exists(tap)) {
             throw new HypervisorException("network", "tap " + tap + " is gone on this node");
         }

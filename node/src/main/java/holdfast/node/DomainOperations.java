@@ -87,6 +87,7 @@ final class DomainOperations {
 
     HostedDomain create(DomainSpec wished) {
         DomainSpec spec = resolved(GuestFiles.inspected(wished));
+        registry.requireFreeTaps(spec);
         HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
         DomainPlace place = registry.freshPlace(spec.name());
         try {
@@ -434,6 +435,7 @@ final class DomainOperations {
             DomainSpec named = request.name() == null ? saved : renamed(saved, request.name());
             DomainSpec placed = new MovedPaths(request.paths()).in(named);
             DomainSpec spec = resolved(GuestFiles.inspected(placed));
+            registry.requireFreeTaps(spec);
             HostedDomain domain = begin(spec, DomainRuntime.Origin.STARTED);
             DomainPlace place = registry.freshPlace(spec.name());
             try {

@@ -92,6 +92,47 @@ final class Registry {
         }
     }
 
+    /**
+     * A tap belongs to one QEMU, and QEMU says only that it is busy.
+     *
+     * @throws ApiException if another domain of this node has one that {@code spec} names
+     */
+    void requireFreeTaps(DomainSpec spec) {
+        for (DomainSpec.Nic nic : spec.nics()) {
+            if (nic instanceof DomainSpec.TapNic(String _, String tap, Optional<String> _)) {
+                domains.values().stream()
+                        .filter(domain -> !domain.name().equals(spec.name()))
+                        .filter(domain -> domain.view().isLive() && hasTap(domain, tap))
+                        .findFirst()
+                        .ifPresent(
+                                domain -> {
+                                    throw tapInUse(tap, domain);
+                                });
+            }
+        }
+    }
+
+    private static boolean hasTap(HostedDomain domain, String name) {
+        return domain.view().spec().nics().stream()
+                .anyMatch(nic -> nic instanceof DomainSpec.TapNic is && is.tap().equals(name));
+    }
+
+    private ApiException tapInUse(String tap, HostedDomain domain) {
+        return ApiException.badRequest(
+                "tap "
+                        + tap
+                        + " is in use on node "
+                        + self.name()
+                        + " by domain \""
+                        + domain.name()
+                        + "\" ("
+                        + domain.view().role().text()
+                        + "); give each domain a tap of its own in `nics`, or end that one with"
+                        + " `holdfast destroy "
+                        + domain.name()
+                        + "`");
+    }
+
     DomainStore<DomainSpec> store() {
         return store;
     }

@@ -266,7 +266,12 @@ class MigrationFeatureTest {
     void a_bridge_that_the_destination_has_not() throws Exception {
         at(Cable.End.A, "ip", "link", "add", "hfbr", "type", "bridge");
         try (MonitorWatch watch = create(nic("hft", "hfbr"))) {
-            stays(pair.migrate(request()), watch, Guest.NEVER_STOPPED, "hfbr");
+            stays(
+                    pair.migrate(request()),
+                    watch,
+                    Guest.NEVER_STOPPED,
+                    "bridge hfbr, which hft is to be on, does not exist on node b");
+            assertThat(pair.a.client().status("g").migration()).as("nothing began").isNull();
             MigrateResult evacuated =
                     pair.moveOn(request -> request.withPolicy(MigrateRequest.Policy.URGENT));
             assertThat(evacuated.migration().features())
@@ -301,7 +306,12 @@ class MigrationFeatureTest {
                             new DomainSource(
                                     other.file(),
                                     small.replaceFirst("nics: .*", nic("hft", "hfbr"))));
-            stays(pair.migrate(request()), watch, Guest.NEVER_STOPPED, "hft", "busy");
+            stays(
+                    pair.migrate(request()),
+                    watch,
+                    Guest.NEVER_STOPPED,
+                    "tap hft is in use on node b by domain \"h\"");
+            assertThat(pair.a.client().status("g").migration()).as("nothing began").isNull();
             // It is still the other's.
             at(Cable.End.B, "ip", "link", "show", "hft");
             pair.b.client().destroy("h");

@@ -18,8 +18,11 @@ import org.junit.jupiter.api.Timeout;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -267,6 +270,51 @@ class MigrationStorageTest {
         }
     }
 
+    @Test
+    void what_a_destination_lacks_is_seen_before_an_image_there_is_written_over() throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            DiskGuest guest = DiskGuest.in(hosts, "g");
+            a.create(guest.source());
+            guest.awaitWrites();
+            Path there = imageAt(hosts, "b");
+            Files.createDirectories(there.getParent());
+            try (RandomAccessFile file = new RandomAccessFile(there.toFile(), "rw")) {
+                file.write("somebody's".getBytes(StandardCharsets.US_ASCII));
+                file.setLength(32 << 20);
+            }
+            FileTime written = Files.getLastModifiedTime(there);
+            MigrateRequest request =
+                    copying(b.port()).withFeatures(List.of("hook:firewall"), List.of());
+            refused(a, request, "firewall does not exist; put the hook there, executable");
+            MigrationTest.hook(hosts, "firewall", "exit 0");
+            Path hook = hosts.directory.resolve("hooks/firewall");
+            Files.setPosixFilePermissions(hook, PosixFilePermissions.fromString("rw-r--r--"));
+            refused(a, request, "is not executable: chmod +x " + hook);
+            assertThat(a.status("g").migration()).as("nothing began").isNull();
+            assertThat(Files.getLastModifiedTime(there)).isEqualTo(written);
+            try (RandomAccessFile file = new RandomAccessFile(there.toFile(), "r")) {
+                assertThat(file.readLine()).startsWith("somebody's");
+            }
+            requireUnharmed(a, b, guest);
+
+            MigrateResult moved =
+                    a.migrate(
+                            copying(b.port()).withFeatures(List.of(), List.of("hook:firewall")),
+                            ProgressListener.none());
+            assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
+            assertThat(moved.migration().features())
+                    .anySatisfy(
+                            feature -> {
+                                assertThat(feature.name()).isEqualTo("hook:firewall");
+                                assertThat(feature.result()).isEqualTo("failed");
+                                assertThat(feature.detail()).contains("is not executable");
+                            });
+            guest.awaitWrites();
+        }
+    }
+
     private static MigrateRequest slow(int port, long mibPerSecond) {
         return copying(port).withBandwidth(mibPerSecond);
     }
@@ -297,7 +345,11 @@ class MigrationStorageTest {
     }
 
     private static void refused(Node a, Node b, String why) {
-        assertThatThrownBy(() -> a.migrate(copying(b.port()), ProgressListener.none()))
+        refused(a, copying(b.port()), why);
+    }
+
+    private static void refused(Node a, MigrateRequest request, String why) {
+        assertThatThrownBy(() -> a.migrate(request, ProgressListener.none()))
                 .isInstanceOf(ApiException.class)
                 .hasMessageContaining(why);
     }

@@ -19,6 +19,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 
 /** {@code holdfast migrate}. */
 @Command(
@@ -202,7 +203,9 @@ final class MigrateCommand extends NodeCommand {
         MigrateRequest request = request();
         MigrateResult result;
         if (events) {
-            result = holdfast.node().migrate(request, new EventLines());
+            EventLines lines = new EventLines();
+            result = holdfast.node().migrate(request, lines);
+            lines.phases(result.migration());
             say(eventLine("result", result));
         } else {
             try (ProgressView view =
@@ -302,17 +305,30 @@ final class MigrateCommand extends NodeCommand {
 
     /** One object a line on standard output. */
     private final class EventLines implements ProgressListener {
-        private String phase = "";
+        private Optional<MigrationStatus.Phase> last = Optional.empty();
 
         @Override
         public void progress(Progress progress) {
-            // Before there is a migration there is no phase of one.
-            String now = progress.migration() == null ? phase : progress.migration().phase();
-            if (!now.equals(phase)) {
-                phase = now;
-                say(eventLine("phase", now));
-            }
+            phases(progress.migration());
             say(eventLine("progress", progress));
+        }
+
+        /** Those that are new: some are over before anybody looks. */
+        void phases(MigrationStatus migration) {
+            // Before there is a migration there is no phase of one.
+            if (migration == null) {
+                return;
+            }
+            List<MigrationStatus.Phase> all = migration.phases();
+            int begin = last.map(all::indexOf).orElse(-1) + 1;
+            for (MigrationStatus.Phase phase : all.subList(begin, all.size())) {
+                Map<String, Object> line = new LinkedHashMap<>();
+                line.put("event", "phase");
+                line.put("phase", phase.phase());
+                line.put("time", phase.time());
+                say(ApiJson.write(line));
+                last = Optional.of(phase);
+            }
         }
     }
 }

@@ -224,6 +224,9 @@ final class StatusText {
                                         ? "; slowed down by " + is.throttlePercent() + " %"
                                         : ""));
             }
+            if (is.expectedEndMillis() >= 0) {
+                line("  ends", expectedEnd(is));
+            }
         }
         if (is.downtimeMillis() > 0) {
             line(
@@ -253,6 +256,17 @@ final class StatusText {
         if (!is.reason().isEmpty()) {
             line("  reason", is.reason());
         }
+    }
+
+    private static String expectedEnd(MigrationStatus is) {
+        String seconds = String.format(Locale.ROOT, "%.1f s", is.expectedEndMillis() / 1000.0);
+        if (is.phase().equals("disks")) {
+            return "disks are in sync in about " + seconds;
+        }
+        // Before a whole round there is only this one's rate.
+        return is.bytesPerSecond() > 0
+                ? "in about " + seconds
+                : "the first round in at most " + seconds;
     }
 
     private void pauses(ProtectionStatus is) {

@@ -295,15 +295,17 @@ class CommandLineTest {
                         "--strict",
                         "--events");
         assertThat(lines.out().lines())
-                .hasSize(5)
+                .hasSize(6)
                 .satisfies(
                         all -> {
                             // Nothing has a phase before there is a migration.
                             assertThat(all.getFirst()).startsWith("{\"event\":\"progress\"");
                             assertThat(all.get(1))
-                                    .isEqualTo("{\"event\":\"phase\",\"phase\":\"perform\"}");
-                            assertThat(all.get(2)).contains("\"round\":1");
-                            assertThat(all.get(3)).startsWith("{\"event\":\"progress\"");
+                                    .isEqualTo(
+                                            "{\"event\":\"phase\",\"phase\":\"disks\",\"time\":\"2026-11-20T10:00:00.100Z\"}");
+                            assertThat(all.get(2)).contains("perform").contains("00.200Z");
+                            assertThat(all.get(3)).contains("\"round\":1");
+                            assertThat(all.get(4)).startsWith("{\"event\":\"progress\"");
                             assertThat(all.getLast()).startsWith("{\"event\":\"result\"");
                         });
         assertThat(node.asked)

@@ -55,7 +55,11 @@ final class FixedNode implements NodeApi {
                                     "in-sync",
                                     1 << 30,
                                     1 << 30,
-                                    1_100_000_000)));
+                                    1_100_000_000)),
+                    1_250,
+                    List.of(
+                            new MigrationStatus.Phase("disks", "2026-11-20T10:00:00.100Z"),
+                            new MigrationStatus.Phase("perform", "2026-11-20T10:00:00.200Z")));
 
     final List<Object> asked = new ArrayList<>();
 

@@ -7,9 +7,11 @@ import holdfast.engine.migrate.PrecopyPolicy;
 import holdfast.engine.migrate.SourceObserver.Stage;
 import holdfast.engine.migrate.SourceOutcome;
 import holdfast.engine.migrate.SourceState;
+import holdfast.engine.port.GuestMemory;
 import holdfast.node.api.MigrationStatus;
 import holdfast.node.session.MigrationDestination;
 import holdfast.node.session.MigrationFigures;
+import holdfast.node.session.MigrationPhases;
 import holdfast.node.session.MigrationSource;
 import holdfast.node.session.ProtectedGuest;
 
@@ -17,6 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.concurrent.TimeUnit;
 
 /** What operators see of a migration. */
 final class MigrationReport {
@@ -32,7 +35,14 @@ final class MigrationReport {
                 "outgoing",
                 source.peerName(),
                 source.settings().peer().toString(),
-                outcome.map(MigrationReport::phase).orElseGet(() -> phase(source, state)),
+                outcome.map(MigrationPhases::of)
+                        .orElseGet(
+                                () ->
+                                        MigrationPhases.of(
+                                                state,
+                                                source.prepared().isPresent()
+                                                        ? MigrationPhases.Peer.READY
+                                                        : MigrationPhases.Peer.PREPARING)),
                 source.settings().opening().generation(),
                 state instanceof SourceState.Copying copying
                         ? copying.round()
@@ -62,7 +72,9 @@ final class MigrationReport {
                                                         .map(cookie -> cookie.reports())
                                                         .orElse(List.of()))),
                 outcome.map(SourceOutcome::reason).orElseGet(() -> reason(state)),
-                disks(source));
+                disks(source),
+                endMillis(source),
+                phases(source.phases()));
     }
 
     private static List<MigrationStatus.Disk> disks(MigrationSource source) {
@@ -90,7 +102,7 @@ final class MigrationReport {
                 "incoming",
                 destination.peerName(),
                 destination.peerAddress(),
-                phase(state),
+                MigrationPhases.of(state),
                 destination.opening().generation(),
                 0,
                 destination.opening().memoryBytes(),
@@ -105,48 +117,11 @@ final class MigrationReport {
                 0,
                 0,
                 new MigrationStatus.Stages(0, 0, 0, 0, 0),
-                features(reports(state)),
+                features(destination.reports()),
                 outcome.map(DestinationOutcome::reason).orElse(""),
-                List.of());
-    }
-
-    private static String phase(MigrationSource source, SourceState state) {
-        return switch (state) {
-            case SourceState.CopyingDisks _ -> "disks";
-            case SourceState.Copying _, SourceState.Waiting _ ->
-                    source.prepared().isEmpty() ? "prepare" : "perform";
-            case SourceState.Suspending _, SourceState.Sending _ -> "suspended";
-            case SourceState.Finishing _ -> "finish";
-            case SourceState.HandedOver _ -> "confirm";
-            case SourceState.Asking _ -> "asking";
-            case SourceState.RollingBack _, SourceState.Resuming _, SourceState.GivenBack _ ->
-                    "rolling-back";
-            case SourceState.Finished(SourceOutcome outcome) -> phase(outcome);
-        };
-    }
-
-    private static String phase(SourceOutcome outcome) {
-        return switch (outcome) {
-            case SourceOutcome.Moved _ -> "moved";
-            case SourceOutcome.RolledBack _ -> "stayed";
-            case SourceOutcome.DomainEnded _ -> "ended";
-        };
-    }
-
-    private static String phase(DestinationState state) {
-        return switch (state) {
-            case DestinationState.Preparing _ -> "prepare";
-            case DestinationState.Receiving _ -> "perform";
-            case DestinationState.BringingUp _, DestinationState.Ready _ -> "finish";
-            case DestinationState.TakingOver _ -> "confirm";
-            case DestinationState.TakingDown _ -> "rolling-back";
-            case DestinationState.Finished(DestinationOutcome outcome) ->
-                    switch (outcome) {
-                        case DestinationOutcome.Arrived _ -> "moved";
-                        case DestinationOutcome.RolledBack _ -> "stayed";
-                        case DestinationOutcome.Unknown _ -> "unknown";
-                    };
-        };
+                List.of(),
+                MigrationEnd.UNKNOWN,
+                phases(destination.phases()));
     }
 
     private static String reason(SourceState state) {
@@ -167,17 +142,51 @@ final class MigrationReport {
         };
     }
 
-    private static List<FeatureReport> reports(DestinationState state) {
-        return switch (state) {
-            case DestinationState.BringingUp(var _, List<FeatureReport> reports) -> reports;
-            case DestinationState.Ready(List<FeatureReport> reports) -> reports;
-            case DestinationState.TakingOver(long _, List<FeatureReport> reports) -> reports;
-            case DestinationState.TakingDown(var _, var _, List<FeatureReport> reports, var _) ->
-                    reports;
-            case DestinationState.Preparing _,
-                    DestinationState.Receiving _,
-                    DestinationState.Finished _ ->
-                    List.of();
+    private static List<MigrationStatus.Phase> phases(List<MigrationPhases.Entered> entered) {
+        return entered.stream()
+                .map(each -> new MigrationStatus.Phase(each.phase(), each.at().toString()))
+                .toList();
+    }
+
+    /**
+     * At the rate of the last whole round; before there is one, at this round's, in which zero
+     * pages take next to nothing: then it is the longest that it may take.
+     */
+    private static long endMillis(MigrationSource source) {
+        MigrationSource.Mark mark = source.mark();
+        long nanos = System.nanoTime() - mark.nanos();
+        return switch (source.state()) {
+            case SourceState.CopyingDisks _ -> {
+                long done = 0;
+                long total = 0;
+                for (ProtectedGuest.DiskFigures disk : source.diskFigures()) {
+                    done += Math.min(disk.doneBytes(), disk.totalBytes());
+                    total += disk.totalBytes();
+                }
+                yield MigrationEnd.millis(done, nanos, total - done);
+            }
+            case SourceState.Copying copying -> {
+                long sent = source.sentBytes() - mark.sentBytes();
+                Optional<PrecopyPolicy.Measured> newest = source.figures().newest();
+                yield newest.isPresent() && newest.get().bytesPerSecond() > 0
+                        ? MigrationEnd.millis(
+                                newest.get().bytesPerSecond(),
+                                TimeUnit.SECONDS.toNanos(1),
+                                newest.get().dirtyPages() * GuestMemory.PAGE_BYTES - sent)
+                        : MigrationEnd.millis(
+                                sent, nanos, source.settings().opening().memoryBytes() - sent);
+            }
+            case SourceState.Waiting _,
+                    SourceState.Suspending _,
+                    SourceState.Sending _,
+                    SourceState.Finishing _,
+                    SourceState.HandedOver _,
+                    SourceState.Asking _,
+                    SourceState.RollingBack _,
+                    SourceState.Resuming _,
+                    SourceState.GivenBack _,
+                    SourceState.Finished _ ->
+                    MigrationEnd.UNKNOWN;
         };
     }
 

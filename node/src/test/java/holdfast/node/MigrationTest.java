@@ -2,6 +2,7 @@ package holdfast.node;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.tuple;
 
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus.Role;
@@ -18,6 +19,7 @@ import org.junit.jupiter.api.Timeout;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.time.Instant;
 import java.util.List;
 
 /** Two nodes in one process with real QEMU processes. */
@@ -42,6 +44,14 @@ class MigrationTest {
                 assertThat(moved.outcome()).isEqualTo("moved");
                 assertThat(moved.migration().features())
                         .allMatch(feature -> feature.result().equals("up"));
+                // One that is ready only when all pages are there has no time to perform.
+                assertThat(moved.migration().phases())
+                        .extracting(MigrationStatus.Phase::phase)
+                        .containsSubsequence("prepare", "suspended", "finish", "confirm", "moved")
+                        .doesNotHaveDuplicates();
+                assertThat(moved.migration().phases())
+                        .extracting(phase -> Instant.parse(phase.time()))
+                        .isSorted();
                 assertThat(to.status("g").state()).isEqualTo(State.RUNNING);
                 assertThat(to.status("g").role()).isEqualTo(Role.UNPROTECTED);
                 assertThat(from.status("g").state()).isEqualTo(State.ENDED);
@@ -83,9 +93,7 @@ class MigrationTest {
                     .containsExactly("first init g", "vdp init g", "first deinit g");
             assertThat(stayed.migration().features())
                     .extracting(MigrationStatus.Feature::name, MigrationStatus.Feature::result)
-                    .contains(
-                            org.assertj.core.groups.Tuple.tuple("hook:vdp", "failed"),
-                            org.assertj.core.groups.Tuple.tuple("hook:first", "down"));
+                    .contains(tuple("hook:vdp", "failed"), tuple("hook:first", "down"));
 
             Files.createFile(hosts.directory.resolve("ok"));
             MigrateResult moved = a.migrate(request, ProgressListener.none());
@@ -113,6 +121,10 @@ class MigrationTest {
                                 assertThat(feature.result()).isEqualTo("failed");
                                 assertThat(feature.detail()).contains("no balancer");
                             });
+            assertThat(b.status("g").migration().features())
+                    .as("as its new node tells it")
+                    .extracting(MigrationStatus.Feature::name, MigrationStatus.Feature::result)
+                    .contains(tuple("hook:lb", "failed"), tuple("memory", "up"));
         }
     }
 

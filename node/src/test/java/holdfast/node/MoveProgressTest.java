@@ -54,6 +54,8 @@ class MoveProgressTest {
                 new MigrationStatus.Stages(0, 0, 0, 0, 0),
                 List.of(),
                 "",
+                List.of(),
+                -1,
                 List.of());
     }
 }

@@ -30,6 +30,9 @@ import java.util.List;
  * @param features what became of them on the destination
  * @param reason how it ended; empty before
  * @param disks that are copied to the destination, as the source knows it
+ * @param expectedEndMillis until copied disks are in sync, or the guest's pages are there, as the
+ *     source expects; in the first round at most; -1 where it is not known
+ * @param phases that it has been in, in their order, the newest last
  */
 public record MigrationStatus(
         String id,
@@ -53,10 +56,13 @@ public record MigrationStatus(
         Stages stagesMicros,
         List<Feature> features,
         String reason,
-        List<Disk> disks) {
+        List<Disk> disks,
+        long expectedEndMillis,
+        List<Phase> phases) {
     public MigrationStatus {
         features = features == null ? List.of() : List.copyOf(features);
         disks = disks == null ? List.of() : List.copyOf(disks);
+        phases = phases == null ? List.of() : List.copyOf(phases);
     }
 
     /**
@@ -74,6 +80,12 @@ public record MigrationStatus(
             long copiedBytes,
             long totalBytes,
             long forwardedBytes) {}
+
+    /**
+     * @param phase as {@link #phase} had it
+     * @param time when it began, ISO 8601 in UTC
+     */
+    public record Phase(String phase, String time) {}
 
     /** Parts of the guest's pause, in microseconds; 0 where it did not come so far. */
     public record Stages(long suspend, long save, long send, long finish, long handOver) {}

@@ -8,6 +8,7 @@ import holdfast.engine.migrate.DestinationOutcome;
 import holdfast.engine.migrate.DestinationSession;
 import holdfast.engine.migrate.DestinationState;
 import holdfast.engine.migrate.FeaturePlan;
+import holdfast.engine.migrate.FeatureReport;
 import holdfast.engine.migrate.Storage;
 import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.Domain;
@@ -22,6 +23,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -55,8 +57,10 @@ public final class MigrationDestination {
                             "more events than the session could handle in time"));
     private final CountDownLatch over = new CountDownLatch(1);
     private final PauseLines lines = new PauseLines();
+    private final MigrationPhases phases = new MigrationPhases();
     private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
+    private volatile List<FeatureReport> reports = List.of();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
 
     public MigrationDestination(
@@ -74,6 +78,7 @@ public final class MigrationDestination {
         this.storage = storage;
         this.arrival = arrival;
         this.listener = listener;
+        phases.enter(MigrationPhases.of(state));
     }
 
     /**
@@ -96,8 +101,8 @@ public final class MigrationDestination {
     }
 
     private void neverStarted(String reason) {
-        arrival.discard(reason, java.util.List.of());
-        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, java.util.List.of());
+        arrival.discard(reason, List.of());
+        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, List.of());
         listener.finished(ended, Optional.empty());
         outcome = Optional.of(ended);
         over.countDown();
@@ -182,6 +187,16 @@ public final class MigrationDestination {
         return state;
     }
 
+    /** The phases by now, and when each began. */
+    public List<MigrationPhases.Entered> phases() {
+        return phases.entered();
+    }
+
+    /** What became of the features by now. */
+    public List<FeatureReport> reports() {
+        return reports;
+    }
+
     public Optional<DestinationOutcome> outcome() {
         return outcome;
     }
@@ -195,6 +210,8 @@ public final class MigrationDestination {
         @Override
         public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
             state = to;
+            reports = reports(to);
+            phases.enter(MigrationPhases.of(to));
             holdBack(event, to);
             if (from.getClass() != to.getClass()) {
                 lines.add(
@@ -204,6 +221,23 @@ public final class MigrationDestination {
                             listener.changed();
                         });
             }
+        }
+
+        private List<FeatureReport> reports(DestinationState to) {
+            return switch (to) {
+                case DestinationState.BringingUp(var _, List<FeatureReport> tried) -> tried;
+                case DestinationState.Ready(List<FeatureReport> all) -> all;
+                case DestinationState.TakingOver(long _, List<FeatureReport> all) -> all;
+                case DestinationState.TakingDown(var _, var _, List<FeatureReport> down, var _) ->
+                        down;
+                case DestinationState.Finished(
+                                DestinationOutcome.RolledBack(String _, List<FeatureReport> all)) ->
+                        all;
+                case DestinationState.Finished _,
+                        DestinationState.Preparing _,
+                        DestinationState.Receiving _ ->
+                        reports;
+            };
         }
 
         private void log(DestinationState from, DestinationEvent event, DestinationState to) {

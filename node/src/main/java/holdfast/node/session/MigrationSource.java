@@ -88,6 +88,13 @@ public final class MigrationSource {
         STOP
     }
 
+    /**
+     * When a round began.
+     *
+     * @param sentBytes on the connections by then
+     */
+    public record Mark(long sentBytes, long nanos) {}
+
     /** The operator's time for the rounds. */
     public record Limit(Duration time, OnTimeout then) {}
 
@@ -122,8 +129,10 @@ public final class MigrationSource {
     private final Map<SourceObserver.Stage, Long> stages =
             new EnumMap<>(SourceObserver.Stage.class);
     private final PauseLines lines = new PauseLines();
+    private final MigrationPhases phases = new MigrationPhases();
     private Optional<CompilerThreads.Held> compilers = Optional.empty();
     private volatile SourceState state;
+    private volatile Mark copied;
     private volatile Optional<Cookies.Prepared> prepared = Optional.empty();
     private volatile Optional<SourceOutcome> outcome = Optional.empty();
     private volatile Optional<RuntimeException> fault = Optional.empty();
@@ -220,6 +229,8 @@ public final class MigrationSource {
                                 disks.map(is -> is)),
                         queue::post);
         this.state = session.state();
+        this.copied = new Mark(link.bulkBytes(), System.nanoTime());
+        phases.enter(MigrationPhases.of(state, MigrationPhases.Peer.PREPARING));
         this.owner =
                 Thread.ofPlatform()
                         .name("migrate-source-" + domain())
@@ -362,6 +373,16 @@ public final class MigrationSource {
         return settings;
     }
 
+    /** The phases by now, and when each began. */
+    public List<MigrationPhases.Entered> phases() {
+        return phases.entered();
+    }
+
+    /** Where the present round began, or the copying of disks before the first. */
+    public Mark mark() {
+        return copied;
+    }
+
     public SourceState state() {
         return state;
     }
@@ -476,9 +497,24 @@ public final class MigrationSource {
                 }
                 case SourceEvent _ -> {}
             }
+            phases.enter(
+                    MigrationPhases.of(
+                            to,
+                            prepared.isPresent()
+                                    ? MigrationPhases.Peer.READY
+                                    : MigrationPhases.Peer.PREPARING));
+            if (to instanceof SourceState.Copying && isAnotherRound(from, to)) {
+                copied = new Mark(link.bulkBytes(), System.nanoTime());
+            }
             if (from.getClass() != to.getClass()) {
                 lines.add(guest(to), () -> log(from, event, to));
             }
+        }
+
+        private static boolean isAnotherRound(SourceState from, SourceState to) {
+            return !(from instanceof SourceState.Copying before
+                    && to instanceof SourceState.Copying now
+                    && before.round() == now.round());
         }
 
         private void log(SourceState from, SourceEvent event, SourceState to) {

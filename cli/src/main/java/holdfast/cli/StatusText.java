@@ -167,7 +167,11 @@ final class StatusText {
     private void reprotection(ReprotectionStatus is) {
         String nodes = String.join(", ", is.candidates());
         switch (is.state()) {
-            case OFF -> {}
+            case OFF -> {
+                if (is.lastError() != null) {
+                    line("when lost", "not protected again by itself");
+                }
+            }
             case PROTECTED -> line("when lost", "protected again by itself, by " + nodes);
             case PROTECTING -> line("alone", "being protected again, by one of " + nodes);
             case LOOKING ->

@@ -259,7 +259,7 @@ public final class Node implements NodeApi, AutoCloseable {
     }
 
     private DomainStatus report(HostedDomain domain) {
-        return StatusReport.of(settings.name(), domain);
+        return StatusReport.of(settings.name(), settings.looks(), domain);
     }
 
     @Override

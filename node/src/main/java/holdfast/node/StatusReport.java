@@ -17,6 +17,7 @@ import holdfast.node.session.ProtectedGuest;
 import holdfast.node.session.RemusPrimary;
 import holdfast.node.session.RemusSecondary;
 import holdfast.node.session.SecondaryFigures;
+import holdfast.node.store.ProtectionWish;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.StreamEncoding;
@@ -32,7 +33,7 @@ import java.util.concurrent.TimeUnit;
 final class StatusReport {
     private StatusReport() {}
 
-    static DomainStatus of(String node, HostedDomain domain) {
+    static DomainStatus of(String node, Node.Looks looks, HostedDomain domain) {
         HostedDomain.View view = domain.view();
         DomainSpec spec = view.spec();
         return new DomainStatus(
@@ -48,7 +49,10 @@ final class StatusReport {
                 disks(spec),
                 spec.remusBackup().orElse(null),
                 protection(view.session()),
-                reprotection(view, domain.reprotection()),
+                switch (looks) {
+                    case BY_ITSELF -> reprotection(view, domain.reprotection());
+                    case NEVER -> notAllowed(view, domain.wish());
+                },
                 domain.migration().map(Migration::status).orElse(null),
                 view.event().orElse(null),
                 view.change());
@@ -96,6 +100,23 @@ final class StatusReport {
                     primary(primary, holdOutput);
             case HostedDomain.Session.Secondary(RemusSecondary secondary) -> secondary(secondary);
         };
+    }
+
+    /** Of a node whose settings forbid it: whoever waits for it must hear of that. */
+    private static ReprotectionStatus notAllowed(
+            HostedDomain.View view, Optional<ProtectionWish> wish) {
+        return new ReprotectionStatus(
+                ReprotectionStatus.State.OFF,
+                List.of(),
+                0,
+                view.isLive() && wish.isPresent()
+                        ? "it is to stay protected, but this node's settings have `reprotect:"
+                                + " false`: nobody looks for another node when protection is"
+                                + " lost, until `holdfast remus "
+                                + view.spec().name()
+                                + " NODE`"
+                        : null,
+                -1);
     }
 
     private static ReprotectionStatus reprotection(

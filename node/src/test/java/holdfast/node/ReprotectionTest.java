@@ -299,8 +299,11 @@ class ReprotectionTest {
             kill(created.pid());
             await(b, s -> s.role() == Role.SURVIVOR);
             staysAlone(b, a);
-            assertThat(b.status("g").reprotection().state())
-                    .isEqualTo(ReprotectionStatus.State.OFF);
+            ReprotectionStatus none = b.status("g").reprotection();
+            assertThat(none.state()).isEqualTo(ReprotectionStatus.State.OFF);
+            assertThat(none.lastError()).contains("reprotect: false", "holdfast remus g NODE");
+            b.unprotect("g");
+            assertThat(b.status("g").reprotection().lastError()).as("no wish").isNull();
         }
     }
 

@@ -11,7 +11,8 @@ import java.util.List;
  * @param state what it does now
  * @param candidates nodes that may hold the replica, {@code host:port}, the preferred one first
  * @param attempts made in vain, or that did not last, since the domain was last soundly protected
- * @param lastError why the last attempt failed or protection ended; null where there is nothing
+ * @param lastError why the last attempt failed or protection ended, or why nothing is done for a
+ *     domain that is to stay protected; null where there is nothing
  * @param nextTryMillis time until the next attempt; -1 where none is due
  */
 public record ReprotectionStatus(

@@ -30,6 +30,11 @@ final class DiskKeys {
     private static final Pattern REPLICATED = Pattern.compile("(?:tap2?:)?remus:(.*)");
     private static final Pattern PARTS =
             Pattern.compile("([^|]+)\\|aio:([^,]+)(?:,[A-Za-z0-9/:]+(?:,(w|r))?)?");
+
+    /** As xend and xl say what a path is, which is found out here. */
+    private static final Pattern TYPED =
+            Pattern.compile("(?:phy|file|(?:tap2?:)?(?:aio|qcow2?|vhd)):([^,]+).*");
+
     private static final String FORM = "[tap:]remus:HOST:PORT|aio:PATH[,TARGET[,w|r]]";
 
     private DiskKeys() {}
@@ -121,6 +126,14 @@ final class DiskKeys {
      * @throws IllegalArgumentException with what was found and expected
      */
     private static Image image(String text, Path base) {
+        Matcher typed = TYPED.matcher(text);
+        if (typed.matches()) {
+            throw new IllegalArgumentException(
+                    "found \""
+                            + text
+                            + "\", expected the path alone, of a file or a block device: "
+                            + typed.group(1));
+        }
         Matcher replicated = REPLICATED.matcher(text);
         if (!replicated.matches()) {
             return new Image(Keys.resolved(text, base), Optional.empty(), Optional.empty());

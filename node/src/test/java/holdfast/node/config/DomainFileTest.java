@@ -369,6 +369,15 @@ class DomainFileTest {
                         "f.yaml:3:9: disks[0]: found \"tap:remus:host:9|/d\", expected"
                                 + " [tap:]remus:HOST:PORT|aio:PATH[,TARGET[,w|r]]"),
                 new Row(
+                        "disk as xend and xl say what it is",
+                        domain("disks: [\"phy:/dev/vg/web,xvda,w\"]"),
+                        "f.yaml:3:9: disks[0]: found \"phy:/dev/vg/web,xvda,w\", expected the path"
+                                + " alone, of a file or a block device: /dev/vg/web"),
+                new Row(
+                        "disk as xend says what it is, in a mapping",
+                        domain("disks: [{path: \"tap:aio:/d.img\"}]"),
+                        "expected the path alone, of a file or a block device: /d.img"),
+                new Row(
                         "replicated disk with a wrong mode",
                         domain("disks: [{path: \"remus:h:9|aio:/d,vda,x\"}]"),
                         "f.yaml:3:16: disks[0].path: found \"remus:h:9|aio:/d,vda,x\", expected"

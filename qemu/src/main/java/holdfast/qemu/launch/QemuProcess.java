@@ -194,7 +194,7 @@ public record QemuProcess(ProcessIdentity identity, QemuFiles files) {
     private static String said(QemuFiles files) {
         try {
             String text = Files.readString(files.errors()).strip();
-            return text.isEmpty() ? "(it said nothing)" : text;
+            return text.isEmpty() ? "(it said nothing)" : text + Taps.adviceOnQemus(text);
         } catch (IOException e) {
             return "(no " + files.errors() + ": " + e.getMessage() + ")";
         }

@@ -25,6 +25,10 @@ public final class Taps {
 
     private static final Path INTERFACES = Path.of("/proc/thread-self/net/dev");
 
+    private static final Pattern BUSY =
+            Pattern.compile(
+                    "could not configure /dev/net/tun \\(([^)]+)\\): Device or resource busy");
+
     private Taps() {}
 
     /**
@@ -119,6 +123,19 @@ public final class Taps {
                     step, "'" + line + "' failed: " + result.text() + advice(result.text(), words));
         }
         return result.text();
+    }
+
+    /** What to do about a tap that QEMU could not have; empty where it says nothing of one. */
+    static String adviceOnQemus(String text) {
+        Matcher busy = BUSY.matcher(text);
+        return busy.find()
+                ? "; another process has tap "
+                        + busy.group(1)
+                        + " (`grep -lw "
+                        + busy.group(1)
+                        + " /proc/[0-9]*/fdinfo/*` names it): end that, or name another tap in"
+                        + " `nics`"
+                : "";
     }
 
     private static String advice(String text, String[] words) {

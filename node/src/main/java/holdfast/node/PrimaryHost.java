@@ -289,12 +289,7 @@ final class PrimaryHost {
     private static ApiException refusal(NodeAddress peer, Exception e) {
         return switch (e) {
             case LinkRefusedException refused ->
-                    new ApiException(
-                            refused.isSameNode()
-                                    ? ApiException.Kind.BAD_REQUEST
-                                    : ApiException.Kind.FAILED,
-                            refused.getMessage(),
-                            refused);
+                    new ApiException(ApiException.Kind.BAD_REQUEST, refused.getMessage(), refused);
             default -> PeerFailure.told(peer, "not protected", e);
         };
     }

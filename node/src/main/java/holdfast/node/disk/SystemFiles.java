@@ -102,7 +102,7 @@ final class SystemFiles implements DiskFiles {
     }
 
     /** The locks of a process end with its first close of the file: nothing else here opens it. */
-    private static void requireUnused(FileChannel channel, Path path) throws IOException {
+    private void requireUnused(FileChannel channel, Path path) throws IOException {
         try {
             // Refused while any process holds one of QEMU's locks, even for reading.
             var qemu = channel.tryLock(QEMU_LOCK_FIRST, QEMU_LOCK_END - QEMU_LOCK_FIRST, false);
@@ -125,7 +125,8 @@ final class SystemFiles implements DiskFiles {
                         + path
                         + " is in use by another process (`fuser "
                         + path
-                        + "` names it); end that, or name another image");
+                        + "` names it); "
+                        + use.ifInUse());
     }
 
     @Override

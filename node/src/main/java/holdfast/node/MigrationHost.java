@@ -98,7 +98,7 @@ final class MigrationHost {
                                     body.operated(),
                                     List.of(),
                                     body.place().files().qmpOutOfBand(),
-                                    body.place().files().directory(),
+                                    body.place().deviceState(),
                                     QemuGuest.Output.UNHELD,
                                     registry.mirroring()),
                             new GuestThrottle(body.operated()),

@@ -11,6 +11,7 @@ import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.disk.RescueMonitor;
 import holdfast.qemu.linux.SocketBuffers;
 import holdfast.qemu.linux.SystemCallException;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.net.GuestStop;
 import holdfast.qemu.qmp.QmpClient;
 
@@ -205,6 +206,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                             NbdLimits.DEFAULT,
                             Optional.empty());
             server = Optional.of(opened);
+            ReachableFiles.openTo(socket);
             for (Copy copy : copies) {
                 opened.add(mirroring.served().apply(copy.export));
             }

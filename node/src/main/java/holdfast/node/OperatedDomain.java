@@ -85,7 +85,10 @@ final class OperatedDomain implements Domain, GuestActivity {
     }
 
     synchronized void hold(Hold hold) {
-        domain.suspend();
+        // A checkpoint's pause is one: whether the guest stood still in it is asked at its end.
+        if (!holds.contains(Hold.SESSION)) {
+            domain.suspend();
+        }
         holds.add(hold);
     }
 
@@ -104,6 +107,11 @@ final class OperatedDomain implements Domain, GuestActivity {
     @Override
     public synchronized State now() {
         return holds.contains(Hold.SESSION) ? State.SUSPENDED : State.RUNNING;
+    }
+
+    @Override
+    public synchronized boolean stoodStill() {
+        return domain.stoodStill();
     }
 
     @Override

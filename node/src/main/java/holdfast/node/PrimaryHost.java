@@ -170,7 +170,7 @@ final class PrimaryHost {
                         body.operated(),
                         disks,
                         body.place().files().qmpOutOfBand(),
-                        body.place().files().directory(),
+                        body.place().deviceState(),
                         request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD,
                         registry.mirroring());
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));

@@ -29,6 +29,15 @@ public interface Domain {
     void resume();
 
     /**
+     * Whether no guest instruction ran in the latest pause: from the end of {@link #suspend} to the
+     * beginning of {@link #resume}, or to now where there was none yet. False where somebody else
+     * let the guest go on in it: what was taken of it then is of no one moment.
+     */
+    default boolean stoodStill() {
+        return true;
+    }
+
+    /**
      * Ends the domain's process at once, without asking the guest. After the return nothing of it
      * runs or speaks; a process that is gone already is no failure.
      */

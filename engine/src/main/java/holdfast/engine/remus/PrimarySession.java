@@ -297,6 +297,16 @@ public final class PrimarySession {
             return;
         }
         long resumed = clock.nanos();
+        if (!ports.domain().stoodStill()) {
+            // The end of the epoch's disk writes may be on its way: there is no second attempt.
+            followUps.add(
+                    new PrimaryEvent.SessionFailed(
+                            "somebody else let the guest go on in the middle of the checkpoint of"
+                                    + " epoch "
+                                    + epoch
+                                    + ", through another monitor of its QEMU"));
+            return;
+        }
         if (result instanceof PrimaryEvent.Captured) {
             dirty.clear();
             suspendedAtNanos = start;

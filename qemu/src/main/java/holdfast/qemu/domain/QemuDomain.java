@@ -9,6 +9,7 @@ import holdfast.qemu.launch.Accelerator;
 import holdfast.qemu.launch.ForeignCommandLine;
 import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.launch.StandbyCommandLine;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QmpClient;
@@ -16,10 +17,10 @@ import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.qmp.QmpEvent;
 import holdfast.qemu.state.StateSaver;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -43,6 +44,11 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private final StateSaver saver;
     private final QmpClient.Subscription events;
     private Optional<MappedMemory> memory;
+    private boolean suspended;
+    private boolean disturbed;
+
+    /** When the guest went on first since it was stopped last, at QEMU's clock; 0 where it has not. */
+    private volatile long resumedMicros;
 
     /** QEMU's word for why the guest ended itself, once it has. */
     private volatile Optional<String> shutDown = Optional.empty();
@@ -60,6 +66,16 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private void onEvent(QmpEvent event) {
         if (event.name().equals("SHUTDOWN") && event.data().path("guest").asBoolean()) {
             shutDown = Optional.of(event.data().path("reason").asText());
+        }
+        switch (event.name()) {
+            case "STOP" -> resumedMicros = 0;
+            case "RESUME" -> {
+                if (resumedMicros == 0) {
+                    long micros = event.timestampMicros();
+                    resumedMicros = micros < 0 ? Long.MAX_VALUE : micros;
+                }
+            }
+            default -> {}
         }
     }
 
@@ -145,11 +161,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
             Path stateDirectory,
             Optional<MappedMemory> memory) {
         RunningQemu found = RunningQemu.inspect(qmp, process);
-        try {
-            Files.createDirectories(stateDirectory);
-        } catch (IOException e) {
-            throw new HypervisorException("attach", "cannot make " + stateDirectory, e);
-        }
+        ReachableFiles.makeDirectory(stateDirectory, process);
         return new QemuDomain(
                 qmp, found, StateSaver.open(qmp, stateDirectory, found.ramBackend()), memory);
     }
@@ -183,10 +195,12 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     private void stopBeforeSaving(StateSaver.Images images) {
         qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
+        suspended = true;
     }
 
     @Override
     public void resume() {
+        long beganMicros = ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
         try {
             qmp.executeBefore(QmpCommand.STOP, QmpCommand.CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {
@@ -196,6 +210,21 @@ public final class QemuDomain implements Domain, AutoCloseable {
             }
             throw e;
         }
+        // QEMU tells of it before it answers.
+        long wentOnMicros = resumedMicros;
+        disturbed = suspended && wentOnMicros != 0 && wentOnMicros < beganMicros;
+        suspended = false;
+    }
+
+    /** A guest that somebody else lets go on runs until our next stop; QEMU tells when it began. */
+    @Override
+    public boolean stoodStill() {
+        if (!suspended) {
+            return !disturbed;
+        }
+        // What QEMU has to tell comes before its answer.
+        status();
+        return resumedMicros == 0;
     }
 
     @Override

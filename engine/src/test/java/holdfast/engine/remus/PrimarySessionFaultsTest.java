@@ -223,6 +223,21 @@ class PrimarySessionFaultsTest {
     }
 
     @Test
+    void whatWasTakenOfAGuestThatSomebodyElseLetGoOnIsNotSent() {
+        guest.undisturbed = false;
+        untilTheFirstCheckpoint();
+
+        assertThat(outcome)
+                .containsInstanceOf(PrimaryOutcome.Unprotected.class)
+                .get()
+                .asString()
+                .contains("somebody else let the guest go on");
+        assertThat(guest.suspended).isFalse();
+        assertThat(capturedPages).as("nothing of it was encoded").isEqualTo(-1);
+        assertThat(said).doesNotContain("destroy", "digest");
+    }
+
+    @Test
     void marksThatAFailedCollectTookWithItAreNotLost() {
         tracker.fault =
                 () -> {
@@ -239,6 +254,7 @@ class PrimarySessionFaultsTest {
     private final class Guest implements Domain, GuestMemory {
         private final MemorySegment bytes = Arena.ofAuto().allocate(PAGES * PAGE_BYTES);
         private boolean suspended;
+        private boolean undisturbed = true;
         private Runnable resuming = () -> {};
         private Runnable saving = () -> {};
 
@@ -256,6 +272,11 @@ class PrimarySessionFaultsTest {
         public void resume() {
             resuming.run();
             suspended = false;
+        }
+
+        @Override
+        public boolean stoodStill() {
+            return undisturbed;
         }
 
         @Override

@@ -48,7 +48,7 @@ final class GuestWatch {
         if (event.data().path("guest").asBoolean()) {
             ending.set(PrimaryOutcome.Ending.SHUT_DOWN);
             reason.set("the guest shut down (" + why + ")");
-        } else {
+        } else if (ending.get() != PrimaryOutcome.Ending.SHUT_DOWN) {
             // A host that goes down does this, too: the guest is to live.
             reason.set("its QEMU process was told to end (" + why + ")");
         }

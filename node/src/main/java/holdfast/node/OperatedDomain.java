@@ -7,6 +7,7 @@ import holdfast.qemu.memory.GuestActivity;
 import holdfast.qemu.net.GuestStop;
 
 import java.util.EnumSet;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -110,8 +111,8 @@ final class OperatedDomain implements Domain, GuestActivity {
     }
 
     @Override
-    public synchronized boolean stoodStill() {
-        return domain.stoodStill();
+    public synchronized Optional<String> disturbance() {
+        return domain.disturbance();
     }
 
     @Override

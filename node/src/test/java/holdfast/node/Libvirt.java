@@ -244,6 +244,13 @@ final class Libvirt implements AutoCloseable {
         done("start", DOMAIN);
     }
 
+    /** As {@code vdc}, while it runs. */
+    void attachDisk() throws Exception {
+        Path disk = home.resolve("plugged.raw");
+        LoopDevice.run(List.of("truncate", "-s", "1M", disk.toString()));
+        done("attach-disk", DOMAIN, disk.toString(), "vdc", "--live");
+    }
+
     /** What {@code holdfast list --names} says to libvirt's hook from here on. */
     void tellHook(List<DomainStatus> domains) throws IOException {
         Files.writeString(

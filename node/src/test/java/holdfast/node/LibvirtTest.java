@@ -78,6 +78,20 @@ class LibvirtTest {
                                                 "--no-metadata")
                                         .text())
                         .contains("in use by block job: mirror");
+                libvirt.attachDisk();
+                await(
+                        a.client(),
+                        NAME,
+                        s -> s.role() == Role.UNPROTECTED && s.lastEvent().text().contains("was plugged"));
+                libvirt.done("detach-disk", NAME, "vdc", "--live");
+                a.client()
+                        .remus(
+                                TestHosts.remus(
+                                        NAME,
+                                        Cable.End.A.here(),
+                                        proxy.port(),
+                                        ArbiterKind.NONE),
+                                ProgressListener.none());
                 libvirt.virsh("suspend", NAME);
                 awaitMore(a);
                 libvirt.restart();

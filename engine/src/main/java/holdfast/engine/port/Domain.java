@@ -1,5 +1,7 @@
 package holdfast.engine.port;
 
+import java.util.Optional;
+
 /**
  * A virtual machine at a hypervisor, driven by the one thread that owns its session. Every call
  * returns or fails within the adapter's deadline; failures are {@link
@@ -29,12 +31,13 @@ public interface Domain {
     void resume();
 
     /**
-     * Whether no guest instruction ran in the latest pause: from the end of {@link #suspend} to the
-     * beginning of {@link #resume}, or to now where there was none yet. False where somebody else
-     * let the guest go on in it: what was taken of it then is of no one moment.
+     * Why what was taken in the latest pause, from {@link #suspend} to {@link #resume} or to now,
+     * is worth nothing: somebody else let the guest go on in it, so that it is of no one moment; or
+     * plugged a device, so that no copy can load it, which may be noticed a second late. Does not
+     * fail.
      */
-    default boolean stoodStill() {
-        return true;
+    default Optional<String> disturbance() {
+        return Optional.empty();
     }
 
     /**

@@ -224,7 +224,7 @@ class PrimarySessionFaultsTest {
 
     @Test
     void whatWasTakenOfAGuestThatSomebodyElseLetGoOnIsNotSent() {
-        guest.undisturbed = false;
+        guest.disturbance = Optional.of("somebody else let the guest go on");
         untilTheFirstCheckpoint();
 
         assertThat(outcome)
@@ -254,7 +254,7 @@ class PrimarySessionFaultsTest {
     private final class Guest implements Domain, GuestMemory {
         private final MemorySegment bytes = Arena.ofAuto().allocate(PAGES * PAGE_BYTES);
         private boolean suspended;
-        private boolean undisturbed = true;
+        private Optional<String> disturbance = Optional.empty();
         private Runnable resuming = () -> {};
         private Runnable saving = () -> {};
 
@@ -275,8 +275,8 @@ class PrimarySessionFaultsTest {
         }
 
         @Override
-        public boolean stoodStill() {
-            return undisturbed;
+        public Optional<String> disturbance() {
+            return disturbance;
         }
 
         @Override

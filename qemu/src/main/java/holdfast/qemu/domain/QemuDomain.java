@@ -38,10 +38,16 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final String RUNNING = "running";
+    private static final String LET_GO_ON =
+            "somebody else let the guest go on in the middle of it, through another monitor of its"
+                    + " QEMU";
+    private static final String NO_COPY =
+            "the copy that waits has not the same devices any more, and cannot load it: ";
 
     private final QmpClient qmp;
     private final RunningQemu found;
     private final StateSaver saver;
+    private final PluggedDevices plugged;
     private final QmpClient.Subscription events;
     private Optional<MappedMemory> memory;
     private boolean suspended;
@@ -58,6 +64,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
         this.qmp = qmp;
         this.found = found;
         this.saver = saver;
+        this.plugged = new PluggedDevices(qmp);
         this.memory = memory;
         this.events = qmp.subscribe(this::onEvent);
     }
@@ -216,15 +223,19 @@ public final class QemuDomain implements Domain, AutoCloseable {
         suspended = false;
     }
 
-    /** A guest that somebody else lets go on runs until our next stop; QEMU tells when it began. */
     @Override
-    public boolean stoodStill() {
-        if (!suspended) {
-            return !disturbed;
+    public Optional<String> disturbance() {
+        try {
+            if (suspended) {
+                // What QEMU has to tell comes before its answer.
+                status();
+                disturbed = resumedMicros != 0;
+            }
+            return disturbed ? Optional.of(LET_GO_ON) : plugged.change().map(NO_COPY::concat);
+        } catch (HypervisorException e) {
+            // Of a death others tell.
+            return qmp.closedBecause().isPresent() ? Optional.empty() : Optional.of(e.getMessage());
         }
-        // What QEMU has to tell comes before its answer.
-        status();
-        return resumedMicros == 0;
     }
 
     @Override

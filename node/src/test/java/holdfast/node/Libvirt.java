@@ -279,17 +279,17 @@ final class Libvirt implements AutoCloseable {
     }
 
     @Override
-    public void close() throws Exception {
-        virsh("destroy", DOMAIN);
-        stop();
-        Path logger = home.resolve("run/libvirt/virtlogd.pid");
-        if (Files.exists(logger)) {
-            long pid = Long.parseLong(Files.readString(logger).strip());
-            Optional<ProcessHandle> process = ProcessHandle.of(pid);
-            process.ifPresent(ProcessHandle::destroy);
-            if (process.isPresent()) {
-                process.get().onExit().get(LIMIT.toSeconds(), TimeUnit.SECONDS);
+    public void close() {
+        try {
+            virsh("destroy", DOMAIN);
+            stop();
+            Path logger = home.resolve("run/libvirt/virtlogd.pid");
+            if (Files.exists(logger)) {
+                ProcessIdentity.of(Long.parseLong(Files.readString(logger).strip()))
+                        .ifPresent(process -> process.kill(LIMIT));
             }
+        } catch (Exception e) {
+            throw new AssertionError("cleaning up libvirt", e);
         }
     }
 }

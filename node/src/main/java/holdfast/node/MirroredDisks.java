@@ -9,9 +9,9 @@ import holdfast.node.session.MigrationSource;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.disk.RescueMonitor;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.linux.SocketBuffers;
 import holdfast.qemu.linux.SystemCallException;
-import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.net.GuestStop;
 import holdfast.qemu.qmp.QmpClient;
 

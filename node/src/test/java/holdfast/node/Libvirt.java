@@ -123,8 +123,7 @@ final class Libvirt implements AutoCloseable {
         Files.setPosixFilePermissions(home, PosixFilePermissions.fromString("rwxrwxrwx"));
         Path boot = DiskGuest.bootFiles();
         for (String file : List.of("vmlinuz", "initrd.gz")) {
-            Files.copy(
-                    boot.resolve(file), home.resolve(file), StandardCopyOption.REPLACE_EXISTING);
+            Files.copy(boot.resolve(file), home.resolve(file), StandardCopyOption.REPLACE_EXISTING);
         }
         LoopDevice.run(
                 List.of("qemu-img", "create", "-q", "-f", "qcow2", image().toString(), "32M"));
@@ -273,8 +272,7 @@ final class Libvirt implements AutoCloseable {
     /** QEMU's process. */
     ProcessIdentity process() throws Exception {
         long pid =
-                Long.parseLong(
-                        Files.readString(home.resolve("run/libvirt/qemu/web.pid")).strip());
+                Long.parseLong(Files.readString(home.resolve("run/libvirt/qemu/web.pid")).strip());
         return ProcessIdentity.of(pid).orElseThrow();
     }
 

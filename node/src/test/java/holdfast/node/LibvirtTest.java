@@ -49,17 +49,16 @@ class LibvirtTest {
                 b.start();
                 libvirt.defineAndStart();
                 libvirt.guest().awaitWrites();
-                assertThat(Files.readString(Path.of("/proc/" + libvirt.process().pid() + "/status")))
+                assertThat(
+                                Files.readString(
+                                        Path.of("/proc/" + libvirt.process().pid() + "/status")))
                         .as("its user is not ours")
                         .doesNotContainPattern("Uid:\\s+0");
                 a.client().attach(new AttachRequest(libvirt.monitor().toString(), NAME));
                 a.client()
                         .remus(
                                 TestHosts.remus(
-                                        NAME,
-                                        Cable.End.A.here(),
-                                        proxy.port(),
-                                        ArbiterKind.NONE),
+                                        NAME, Cable.End.A.here(), proxy.port(), ArbiterKind.NONE),
                                 ProgressListener.none());
                 awaitMore(a);
 
@@ -82,15 +81,14 @@ class LibvirtTest {
                 await(
                         a.client(),
                         NAME,
-                        s -> s.role() == Role.UNPROTECTED && s.lastEvent().text().contains("was plugged"));
+                        s ->
+                                s.role() == Role.UNPROTECTED
+                                        && s.lastEvent().text().contains("was plugged"));
                 libvirt.done("detach-disk", NAME, "vdc", "--live");
                 a.client()
                         .remus(
                                 TestHosts.remus(
-                                        NAME,
-                                        Cable.End.A.here(),
-                                        proxy.port(),
-                                        ArbiterKind.NONE),
+                                        NAME, Cable.End.A.here(), proxy.port(), ArbiterKind.NONE),
                                 ProgressListener.none());
                 libvirt.virsh("suspend", NAME);
                 awaitMore(a);

@@ -72,8 +72,7 @@ class ManagedQemuTest {
             Node b = hosts.start("b");
             qemu.guest().awaitWrites();
             a.attach(new AttachRequest(qemu.monitor().toString(), "g"));
-            a.remus(
-                    TestHosts.staying("g", ArbiterKind.NONE, b.port()), ProgressListener.none());
+            a.remus(TestHosts.staying("g", ArbiterKind.NONE, b.port()), ProgressListener.none());
             await(a, "g", s -> s.protection().epochsCommitted() >= 5);
             long until = System.nanoTime() + LIMIT.toNanos();
             while (!told(a).contains("somebody else let the guest go on")) {

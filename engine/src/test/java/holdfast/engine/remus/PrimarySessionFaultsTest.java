@@ -227,11 +227,8 @@ class PrimarySessionFaultsTest {
         guest.disturbance = Optional.of("somebody else let the guest go on");
         untilTheFirstCheckpoint();
 
-        assertThat(outcome)
-                .containsInstanceOf(PrimaryOutcome.Unprotected.class)
-                .get()
-                .asString()
-                .contains("somebody else let the guest go on");
+        assertThat(session.state()).isInstanceOf(PrimaryState.Dismissing.class);
+        assertThat(session.state().toString()).contains("somebody else let the guest go on");
         assertThat(guest.suspended).isFalse();
         assertThat(capturedPages).as("nothing of it was encoded").isEqualTo(-1);
         assertThat(said).doesNotContain("destroy", "digest");

@@ -53,7 +53,9 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private boolean suspended;
     private boolean disturbed;
 
-    /** When the guest went on first since it was stopped last, at QEMU's clock; 0 where it has not. */
+    /**
+     * When the guest went on first since it was stopped last, at QEMU's clock; 0 where it has not.
+     */
     private volatile long resumedMicros;
 
     /** QEMU's word for why the guest ended itself, once it has. */

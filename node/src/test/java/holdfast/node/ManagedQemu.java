@@ -80,6 +80,15 @@ record ManagedQemu(
         Memory(String object) {
             this.object = object;
         }
+
+        /** Without a name, where this machine's QEMU leaves that out of its state. */
+        static Memory nameless() throws IOException {
+            return isLeftOut() ? MEMFD : FILE;
+        }
+
+        static boolean isLeftOut() throws IOException {
+            return LoopDevice.run(List.of(QemuProcess.BINARY, "--version")).contains("version 7.");
+        }
     }
 
     /** In this network namespace, with a network of its own. */

@@ -33,7 +33,10 @@ final class Libvirt implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(30);
     private static final String PATHS = System.getenv("PATH") + ":/usr/sbin:/sbin";
 
-    /** Its files lie where libvirt has them, on top of what the machine's own one has there. */
+    /**
+     * Its files lie where libvirt has them, on top of what the machine's own one has there. A KVM
+     * that root may open and QEMU's user not keeps it asking QEMU what that can do, without an end.
+     */
     private static final String START =
             """
             set -e
@@ -44,6 +47,9 @@ final class Libvirt implements AutoCloseable {
             for d in /run/libvirt /var/lib/libvirt /var/cache/libvirt /var/log/libvirt /etc/libvirt; do
               mount --bind "$1$d" $d
             done
+            : >"$1/no-kvm"
+            chmod 0 "$1/no-kvm"
+            [ ! -e /dev/kvm ] || mount --bind "$1/no-kvm" /dev/kvm
             virtlogd --timeout 5 --pid-file /run/libvirt/virtlogd.pid &
             exec libvirtd --pid-file /run/libvirt/libvirtd.pid
             """;

@@ -50,7 +50,7 @@ final class Libvirt implements AutoCloseable {
             : >"$1/no-kvm"
             chmod 0 "$1/no-kvm"
             [ ! -e /dev/kvm ] || mount --bind "$1/no-kvm" /dev/kvm
-            virtlogd --timeout 5 --pid-file /run/libvirt/virtlogd.pid &
+            virtlogd --timeout 300 --pid-file /run/libvirt/virtlogd.pid &
             exec libvirtd --pid-file /run/libvirt/libvirtd.pid
             """;
 

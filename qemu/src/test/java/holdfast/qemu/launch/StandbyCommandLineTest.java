@@ -110,8 +110,8 @@ class StandbyCommandLineTest {
                 "-object {\"qom-type\":\"secret\",\"id\":\"k0\",\"file\":\"/k\"}"
                         + " -object secret,id=k1,keyid=k0,data=x -vnc :1,password-secret=k1|",
                 "-object secret,id=k0,file=/k -object secret,id=k1,keyid=k0,data=x -cdrom"
-                    + " /k1|-object secret,id=k0,file=/k -object secret,id=k1,keyid=k0,data=x"
-                    + " -drive media=cdrom,readonly=on,index=2,file=/k1",
+                        + " /k1|-object secret,id=k0,file=/k -object secret,id=k1,keyid=k0,data=x"
+                        + " -drive media=cdrom,readonly=on,index=2,file=/k1",
                 "-add-fd set=1,fd=3 -chardev file,id=c,path=/dev/fdset/1|-chardev null,id=c",
                 "-cdrom /a,b.iso|-drive media=cdrom,readonly=on,index=2,file=/a,,b.iso",
                 "-drive file=/d,if=virtio,readonly=on|-drive file=/d,if=virtio,readonly=on",

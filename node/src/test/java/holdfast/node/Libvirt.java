@@ -145,7 +145,8 @@ final class Libvirt implements AutoCloseable {
         Files.writeString(names, "");
         Files.writeString(
                 etc.resolveSibling("qemu.conf"),
-                "security_driver = \"none\"\nstdio_handler = \"logd\"\n");
+                // A private /dev of QEMU's cannot have the file that is mounted on KVM.
+                "security_driver = \"none\"\nstdio_handler = \"logd\"\nnamespaces = []\n");
         Path told = executable(home.resolve("holdfast"), "exec cat " + names);
         executable(
                 etc.resolve("qemu"),

@@ -279,6 +279,15 @@ public final class TcpSourceLink implements SourceLink {
         return disks;
     }
 
+    /** Those that a guest's pause goes through. */
+    public List<Thread> threads() {
+        List<Thread> all = new ArrayList<>();
+        all.add(control.thread());
+        senders.forEach(sender -> all.add(sender.thread()));
+        disks.ifPresent(stream -> all.add(stream.thread()));
+        return all;
+    }
+
     /** Bytes on all connections by now. */
     public long bulkBytes() {
         return bulk.stream().mapToLong(CountedChannel::bytes).sum();

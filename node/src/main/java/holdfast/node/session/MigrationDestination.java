@@ -15,13 +15,15 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.link.TcpDestinationLink;
-import holdfast.qemu.linux.CompilerThreads;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.link.LinkMessage;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -55,7 +57,7 @@ public final class MigrationDestination {
                             "more events than the session could handle in time"));
     private final CountDownLatch over = new CountDownLatch(1);
     private final PauseLines lines = new PauseLines();
-    private Optional<CompilerThreads.Held> compilers = Optional.empty();
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
 
@@ -92,12 +94,12 @@ public final class MigrationDestination {
         Thread.ofPlatform()
                 .name("migrate-destination-" + opening.domain())
                 .daemon()
-                .start(() -> run(link));
+                .start(PauseThreads.body(() -> run(link)));
     }
 
     private void neverStarted(String reason) {
-        arrival.discard(reason, java.util.List.of());
-        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, java.util.List.of());
+        arrival.discard(reason, List.of());
+        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, List.of());
         listener.finished(ended, Optional.empty());
         outcome = Optional.of(ended);
         over.countDown();
@@ -117,7 +119,7 @@ public final class MigrationDestination {
                 new DestinationSession(
                         new DestinationMachine(plan, opening.generation(), storage),
                         new DestinationSession.Ports(
-                                arrival, link, link.pages(), System::nanoTime, new Observer()));
+                                arrival, link, link.pages(), System::nanoTime, new Observer(threads(link))));
         try {
             session.start();
             while (!(session.state() instanceof DestinationState.Finished)) {
@@ -139,6 +141,13 @@ public final class MigrationDestination {
         }
     }
 
+    /** What the guest's pause goes through here, but for its QEMU. */
+    private static List<Thread> threads(TcpDestinationLink link) {
+        List<Thread> all = new ArrayList<>(link.threads());
+        all.add(Thread.currentThread());
+        return all;
+    }
+
     private void broken(TcpDestinationLink link, RuntimeException failure) {
         lines.write();
         LOG.error(
@@ -152,7 +161,7 @@ public final class MigrationDestination {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
-        compilers.ifPresent(CompilerThreads.Held::close);
+        pause.ifPresent(PauseThreads.Held::close);
         listener.broken(failure);
         over.countDown();
     }
@@ -192,6 +201,12 @@ public final class MigrationDestination {
     }
 
     private final class Observer implements DestinationObserver {
+        private final List<Thread> threads;
+
+        Observer(List<Thread> threads) {
+            this.threads = threads;
+        }
+
         @Override
         public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
             state = to;
@@ -222,11 +237,11 @@ public final class MigrationDestination {
             boolean begins =
                     event instanceof DestinationEvent.SectionsArrived
                             || guest(to) == PauseLines.Guest.PAUSED;
-            if (begins && compilers.isEmpty()) {
-                compilers = Optional.of(CompilerThreads.holdBack());
+            if (begins && pause.isEmpty()) {
+                pause = Optional.of(PauseThreads.first(threads));
             } else if (to instanceof DestinationState.TakingDown
                     || to instanceof DestinationState.Finished) {
-                compilers.ifPresent(CompilerThreads.Held::close);
+                pause.ifPresent(PauseThreads.Held::close);
             }
         }
 

@@ -10,6 +10,7 @@ import holdfast.qemu.launch.ForeignCommandLine;
 import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.launch.StandbyCommandLine;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpCommand;
@@ -20,9 +21,11 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -42,6 +45,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private final RunningQemu found;
     private final StateSaver saver;
     private final QmpClient.Subscription events;
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<MappedMemory> memory;
 
     /** QEMU's word for why the guest ended itself, once it has. */
@@ -145,6 +149,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
             Path stateDirectory,
             Optional<MappedMemory> memory) {
         RunningQemu found = RunningQemu.inspect(qmp, process);
+        PauseThreads.calm(process.pid());
         try {
             Files.createDirectories(stateDirectory);
         } catch (IOException e) {
@@ -178,7 +183,25 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     @Override
     public void suspendForHandOver() {
+        pause = Optional.of(first(processors()));
         stopBeforeSaving(StateSaver.Images.RELEASED);
+    }
+
+    /** The threads that run the guest. */
+    Set<Integer> processors() {
+        Set<Integer> numbers = new HashSet<>();
+        qmp.execute("query-cpus-fast").forEach(cpu -> numbers.add(cpu.path("thread-id").asInt()));
+        return numbers;
+    }
+
+    /** Lets what emulates the guest's devices run before all others. */
+    PauseThreads.Held first(Set<Integer> processors) {
+        PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), processors);
+        PauseThreads.Held answers = PauseThreads.first(List.of(qmp.reader()));
+        return () -> {
+            answers.close();
+            emulator.close();
+        };
     }
 
     private void stopBeforeSaving(StateSaver.Images images) {
@@ -187,6 +210,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     @Override
     public void resume() {
+        pause.ifPresent(PauseThreads.Held::close);
         try {
             qmp.executeBefore(QmpCommand.STOP, QmpCommand.CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {

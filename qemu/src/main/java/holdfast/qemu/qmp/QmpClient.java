@@ -3,6 +3,7 @@ package holdfast.qemu.qmp;
 import com.fasterxml.jackson.databind.JsonNode;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.linux.PauseThreads;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -93,7 +94,7 @@ public final class QmpClient implements AutoCloseable {
                 Thread.ofPlatform()
                         .daemon()
                         .name("qmp-" + socket.getFileName())
-                        .unstarted(this::read);
+                        .unstarted(PauseThreads.body(this::read));
     }
 
     /**
@@ -120,6 +121,11 @@ public final class QmpClient implements AutoCloseable {
     private enum OutOfBand {
         WHERE_OFFERED,
         REQUIRED
+    }
+
+    /** Who hears QEMU's answers. */
+    public Thread reader() {
+        return reader;
     }
 
     private static QmpClient connect(Path socket, Duration limit, OutOfBand outOfBand) {

@@ -183,7 +183,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     @Override
     public void suspendForHandOver() {
-        pause = Optional.of(first(processors()));
+        // Its processors, too: a guest stands still when the last of them has come to a stop.
+        pause = Optional.of(first(Set.of()));
         stopBeforeSaving(StateSaver.Images.RELEASED);
     }
 
@@ -194,9 +195,13 @@ public final class QemuDomain implements Domain, AutoCloseable {
         return numbers;
     }
 
-    /** Lets what emulates the guest's devices run before all others. */
-    PauseThreads.Held first(Set<Integer> processors) {
-        PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), processors);
+    /**
+     * Lets QEMU run before all others.
+     *
+     * @param without threads of it that stay as they are
+     */
+    PauseThreads.Held first(Set<Integer> without) {
+        PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), without);
         PauseThreads.Held answers = PauseThreads.first(List.of(qmp.reader()));
         return () -> {
             answers.close();

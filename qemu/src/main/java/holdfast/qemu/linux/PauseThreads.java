@@ -18,8 +18,7 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 
 /**
- * The threads that a guest's pause goes through, one after another: this daemon's, and QEMU's but
- * for those that run the guest. While the pause lasts they run before all others, for each of them
+ * The threads that a guest's pause goes through, one after another: this daemon's and QEMU's. While the pause lasts they run before all others, for each of them
  * would wait for a processor on a host with few of them or much to do (sched(7), SCHED_RR). It
  * takes the right to do so, CAP_SYS_NICE; without it nothing is changed.
  */
@@ -79,18 +78,18 @@ public final class PauseThreads {
     /**
      * As {@link #first(Collection)}, for a QEMU.
      *
-     * @param processors the numbers of the threads that run the guest, which stay as they are
+     * @param without the numbers of threads of it that stay as they are
      */
-    public static Held first(long pid, Set<Integer> processors) {
-        return first(pid, processors, MILLIS_MAX);
+    public static Held first(long pid, Set<Integer> without) {
+        return first(pid, without, MILLIS_MAX);
     }
 
-    static Held first(long pid, Set<Integer> processors, long millisMax) {
+    static Held first(long pid, Set<Integer> without, long millisMax) {
         if (!SchedulingRight.HELD) {
             return () -> {};
         }
         List<Integer> numbers = threads(pid);
-        numbers.removeAll(processors);
+        numbers.removeAll(without);
         return first(numbers, PRIORITY_QEMU, millisMax);
     }
 

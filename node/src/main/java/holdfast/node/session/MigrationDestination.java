@@ -22,7 +22,6 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.time.Duration;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
@@ -119,7 +118,7 @@ public final class MigrationDestination {
                 new DestinationSession(
                         new DestinationMachine(plan, opening.generation(), storage),
                         new DestinationSession.Ports(
-                                arrival, link, link.pages(), System::nanoTime, new Observer(threads(link))));
+                                arrival, link, link.pages(), System::nanoTime, new Observer(link)));
         try {
             session.start();
             while (!(session.state() instanceof DestinationState.Finished)) {
@@ -139,13 +138,6 @@ public final class MigrationDestination {
         } catch (Error e) {
             broken(link, new IllegalStateException("the session's thread failed: " + e, e));
         }
-    }
-
-    /** What the guest's pause goes through here, but for its QEMU. */
-    private static List<Thread> threads(TcpDestinationLink link) {
-        List<Thread> all = new ArrayList<>(link.threads());
-        all.add(Thread.currentThread());
-        return all;
     }
 
     private void broken(TcpDestinationLink link, RuntimeException failure) {
@@ -201,10 +193,10 @@ public final class MigrationDestination {
     }
 
     private final class Observer implements DestinationObserver {
-        private final List<Thread> threads;
+        private final TcpDestinationLink link;
 
-        Observer(List<Thread> threads) {
-            this.threads = threads;
+        Observer(TcpDestinationLink link) {
+            this.link = link;
         }
 
         @Override
@@ -238,7 +230,7 @@ public final class MigrationDestination {
                     event instanceof DestinationEvent.SectionsArrived
                             || guest(to) == PauseLines.Guest.PAUSED;
             if (begins && pause.isEmpty()) {
-                pause = Optional.of(PauseThreads.first(threads));
+                pause = Optional.of(PauseThreads.first(link.threads()));
             } else if (to instanceof DestinationState.TakingDown
                     || to instanceof DestinationState.Finished) {
                 pause.ifPresent(PauseThreads.Held::close);

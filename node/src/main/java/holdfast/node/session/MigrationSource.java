@@ -310,13 +310,6 @@ public final class MigrationSource {
         listener.broken(failure);
     }
 
-    /** What the guest's pause goes through here, but for its QEMU. */
-    private List<Thread> threads() {
-        List<Thread> all = new ArrayList<>(link.threads());
-        all.add(owner);
-        return all;
-    }
-
     /** Asks on a thread of its own; where nothing is known yet, again a moment later. */
     private void ask(SourceState.Handover handover) {
         Thread.ofVirtual()
@@ -463,7 +456,7 @@ public final class MigrationSource {
                 pause.ifPresent(PauseThreads.Held::close);
                 pause =
                         switch (guest(to)) {
-                            case PAUSED -> Optional.of(PauseThreads.first(threads()));
+                            case PAUSED -> Optional.of(PauseThreads.first(link.threads()));
                             case ELSE -> Optional.empty();
                         };
             }

@@ -183,8 +183,6 @@ public final class QemuDomain implements Domain, AutoCloseable {
 
     @Override
     public void suspendForHandOver() {
-        // Its processors, too: a guest stands still when the last of them has come to a stop.
-        pause = Optional.of(first(Set.of()));
         stopBeforeSaving(StateSaver.Images.RELEASED);
     }
 
@@ -196,13 +194,13 @@ public final class QemuDomain implements Domain, AutoCloseable {
     }
 
     /**
-     * Lets QEMU run before all others.
+     * Lets QEMU, who hears its answers and the calling thread run before all others.
      *
      * @param without threads of it that stay as they are
      */
     PauseThreads.Held first(Set<Integer> without) {
         PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), without);
-        PauseThreads.Held answers = PauseThreads.first(List.of(qmp.reader()));
+        PauseThreads.Held answers = PauseThreads.first(List.of(qmp.reader(), Thread.currentThread()));
         return () -> {
             answers.close();
             emulator.close();
@@ -210,12 +208,13 @@ public final class QemuDomain implements Domain, AutoCloseable {
     }
 
     private void stopBeforeSaving(StateSaver.Images images) {
+        // Its processors, too: a guest stands still when the last of them has come to a stop.
+        pause = Optional.of(first(Set.of()));
         qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
     }
 
     @Override
     public void resume() {
-        pause.ifPresent(PauseThreads.Held::close);
         try {
             qmp.executeBefore(QmpCommand.STOP, QmpCommand.CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {
@@ -224,6 +223,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
                 throw new GuestShutDownException("cont", reason.get(), e);
             }
             throw e;
+        } finally {
+            pause.ifPresent(PauseThreads.Held::close);
         }
     }
 

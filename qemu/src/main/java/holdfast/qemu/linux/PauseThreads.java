@@ -4,6 +4,7 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -41,6 +42,9 @@ public final class PauseThreads {
         @Override
         void close();
     }
+
+    /** Whether the kernel was heard to allow this daemon's group no real time, for all its rights. */
+    private static final AtomicBoolean REFUSED = new AtomicBoolean();
 
     private record Changed(int thread, Syscalls.Policy before) {}
 
@@ -94,7 +98,7 @@ public final class PauseThreads {
     }
 
     private static Held first(List<Integer> numbers, int priority, long millisMax) {
-        if (!SchedulingRight.HELD) {
+        if (!SchedulingRight.HELD || REFUSED.get()) {
             return () -> {};
         }
         List<Changed> changed = new ArrayList<>();
@@ -153,7 +157,7 @@ public final class PauseThreads {
         List<Integer> numbers = new ArrayList<>();
         try (Stream<Path> tasks = Files.list(Path.of("/proc", Long.toString(pid), "task"))) {
             tasks.forEach(task -> numbers.add(Integer.parseInt(task.getFileName().toString())));
-        } catch (IOException e) {
+        } catch (IOException | UncheckedIOException e) {
             // It has ended: whoever drives it hears so from its monitor.
             LOG.debug("event=threads-unknown process={}", pid, e);
         }
@@ -161,7 +165,11 @@ public final class PauseThreads {
     }
 
     private static void trouble(int thread, SystemCallException e) {
-        if (e.errno() != Errno.ESRCH) {
+        if (e.errno() == Errno.EPERM) {
+            if (!REFUSED.getAndSet(true)) {
+                LOG.info("event=pauses-not-first reason=\"{}\"", e.getMessage());
+            }
+        } else if (e.errno() != Errno.ESRCH) {
             LOG.warn("event=thread-not-rescheduled thread={} reason=\"{}\"", thread, e.getMessage());
         }
     }

@@ -228,9 +228,9 @@ final class ArrivingDomain implements Arrival {
                 yield new Run.NeverRan(String.join("; ", problems));
             }
             case MAY_HAVE_RUN -> {
-                commit();
                 // With the generation that it may have run with: a daemon that is started anew must
-                // not take it for one that never ran.
+                // not take it for one that never ran. Never TOOK_OVER on the disk before: what
+                // cannot be written then leaves the mark, and that without a QEMU is undecided.
                 registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation() + 1));
                 registry.ledger().unstage(staged.orElseThrow());
                 yield new Run.MayHaveRun(String.join("; ", problems));

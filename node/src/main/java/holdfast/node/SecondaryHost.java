@@ -113,6 +113,7 @@ final class SecondaryHost implements SessionAccepter {
                     | ReplicationException e) {
                 replica.disks.ifPresent(ReplicaImages::close);
                 registry.forget(domain);
+                registry.ledger().remove(session.session());
                 throw e;
             }
             RemusSecondary shell =
@@ -203,8 +204,18 @@ final class SecondaryHost implements SessionAccepter {
         }
         return new LinkMessage.Answer(
                 entry.standing(),
-                entry.generation(),
+                entry.standing() == Standing.UNDECIDED
+                        ? forAPerson(entry)
+                        : entry.generation(),
                 "as remembered by node " + registry.self().name());
+    }
+
+    /**
+     * The generation of an answer for a session that is undecided and not in force any more: never
+     * 0, which says that it is about to be decided, though a domain's first generation is that.
+     */
+    private static long forAPerson(SessionLedger.Entry entry) {
+        return Math.max(1, entry.generation());
     }
 
     /**
@@ -506,7 +517,11 @@ final class SecondaryHost implements SessionAccepter {
             }
             return new LinkMessage.Answer(
                     standing,
-                    standing == Standing.TOOK_OVER ? entry.generation() + 1 : 0,
+                    switch (standing) {
+                        case TOOK_OVER -> entry.generation() + 1;
+                        case UNDECIDED -> session.outcome().isPresent() ? forAPerson(entry) : 0;
+                        case DISCARDED, UNKNOWN -> 0;
+                    },
                     "node " + registry.self().name() + ": " + StatusReport.name(session.state()));
         }
 

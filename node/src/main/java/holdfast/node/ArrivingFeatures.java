@@ -322,6 +322,7 @@ final class ArrivingFeatures {
 
     /** One that cannot be taken down is reported once, and not tried again. */
     private String deinit(Hook hook) throws IOException {
+        log.note(HookLog.Stage.GOING_DOWN, hook.name());
         try {
             return hooked(hook, Hook.Verb.DEINIT);
         } finally {
@@ -330,8 +331,8 @@ final class ArrivingFeatures {
     }
 
     /**
-     * Takes down, newest first, what a daemon that died had brought up; an init that it was at is
-     * ended before, and what it had done of it taken down as well.
+     * Takes down, newest first, what a daemon that died had brought up. A run that it was at is
+     * ended before, and what an init had done by then taken down as well.
      */
     void takeDownLeft() {
         List<HookLog.Left> left;
@@ -349,7 +350,7 @@ final class ArrivingFeatures {
         for (HookLog.Left each : left) {
             Hook hook = hooks.named(each.hook());
             try {
-                if (each.stage() == HookLog.Stage.BEGUN) {
+                if (each.stage() != HookLog.Stage.UP) {
                     hook.endLeftRuns(migration);
                 }
                 LOG.info(

@@ -20,6 +20,8 @@ record HookLog(Path file) {
         /** Its init was begun, and may still be running. */
         BEGUN,
         UP,
+        /** Its deinit was begun, and may still be running. */
+        GOING_DOWN,
         /** It failed, or was taken down. */
         DOWN
     }

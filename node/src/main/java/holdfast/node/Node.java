@@ -275,7 +275,7 @@ public final class Node implements NodeApi, AutoCloseable {
 
     /** The guest runs by now, and goes on running whatever becomes of its protection. */
     private void protectAtOnce(HostedDomain domain, String backup) {
-        RemusRequest request = RemusRequest.withDefaults(domain.name(), backup);
+        RemusRequest request = RemusRequest.of(domain.name(), backup);
         try {
             remus(request, ProgressListener.none());
         } catch (ApiException e) {

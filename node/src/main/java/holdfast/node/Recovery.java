@@ -202,7 +202,9 @@ final class Recovery {
             return;
         }
         boolean gone = !process.alive();
-        session.ifPresent(entry -> takeDownHooks(stored.spec(), entry, place));
+        // Of what hooks had done here nothing outlives the host.
+        session.filter(_ -> !hostRestarted)
+                .ifPresent(entry -> takeDownHooks(stored.spec(), entry, place));
         process.kill(KILL_LIMIT);
         remove(runtime, place);
         registry.store().remove(stored.name());

@@ -428,16 +428,10 @@ class NodeTest {
             assertThat(a.nodeInfo().qemu().version()).matches("\\d+\\.\\d+\\.\\d+");
             Path tee = hosts.directory.resolve("g.tee");
             a.remus(
-                    new RemusRequest(
-                            "g",
-                            "127.0.0.1:" + b.port(),
-                            25,
-                            true,
-                            true,
-                            ArbiterKind.OPERATOR,
-                            50,
-                            TestHosts.DEADLINE_MILLIS,
-                            tee.toString()),
+                    RemusRequest.of("g", "127.0.0.1:" + b.port())
+                            .withDeadline(50, TestHosts.DEADLINE_MILLIS)
+                            .withPlain(true)
+                            .withTee(tee.toString()),
                     ProgressListener.none());
             await(a, "g", s -> s.protection().epochsCommitted() >= 10);
             assertThat(a.unprotect("g").role()).isEqualTo(Role.UNPROTECTED);

@@ -311,7 +311,11 @@ final class SessionLedger {
             for (Path file : files.filter(f -> f.toString().endsWith(STAGED)).toList()) {
                 String name = file.getFileName().toString();
                 String session = name.substring(0, name.length() - STAGED.length());
-                if (read(directory.resolve(session + SUFFIX)).filter(this::isStaged).isEmpty()) {
+                boolean taken = Files.exists(takenDirectory.resolve(session));
+                if (!taken
+                        && read(directory.resolve(session + SUFFIX))
+                                .filter(this::isStaged)
+                                .isEmpty()) {
                     Files.delete(file);
                 }
             }

@@ -309,24 +309,37 @@ final class ArrivingFeatures {
 
     private String init(Hook hook) throws IOException {
         log.note(HookLog.Stage.BEGUN, hook.name());
-        String said;
         try {
-            said = hooked(hook, Hook.Verb.INIT);
+            String said = hooked(hook, Hook.Verb.INIT);
+            tryNote(HookLog.Stage.UP, hook);
+            return said;
         } catch (IOException e) {
-            log.note(HookLog.Stage.DOWN, hook.name());
+            tryNote(HookLog.Stage.DOWN, hook);
             throw e;
         }
-        log.note(HookLog.Stage.UP, hook.name());
-        return said;
     }
 
     /** One that cannot be taken down is reported once, and not tried again. */
     private String deinit(Hook hook) throws IOException {
-        log.note(HookLog.Stage.GOING_DOWN, hook.name());
+        tryNote(HookLog.Stage.GOING_DOWN, hook);
         try {
             return hooked(hook, Hook.Verb.DEINIT);
         } finally {
-            log.note(HookLog.Stage.DOWN, hook.name());
+            tryNote(HookLog.Stage.DOWN, hook);
+        }
+    }
+
+    /** At worst the next daemon takes down once more what is down. */
+    private void tryNote(HookLog.Stage stage, Hook hook) {
+        try {
+            log.note(stage, hook.name());
+        } catch (IOException e) {
+            LOG.warn(
+                    "event=hook-not-noted domain={} hook={} stage={} reason=\"{}\"",
+                    spec.name(),
+                    hook.name(),
+                    stage,
+                    e.toString());
         }
     }
 

@@ -103,17 +103,13 @@ final class SecondaryHost implements SessionAccepter {
             try {
                 replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
-                registry.rememberAhead(domain, replica.place);
-                if (wish.isPresent()) {
-                    registry.store().putWish(domain.name(), wish.get());
-                }
+                remember(replica, wish);
             } catch (UncheckedIOException
                     | StoreException
                     | ApiException
                     | ReplicationException e) {
                 replica.disks.ifPresent(ReplicaImages::close);
                 registry.forget(domain);
-                registry.ledger().remove(session.session());
                 throw e;
             }
             RemusSecondary shell =
@@ -131,6 +127,16 @@ final class SecondaryHost implements SessionAccepter {
             return shell.accepted();
         } catch (ApiException | ReplicationException | UncheckedIOException | StoreException e) {
             return new Decision.Refused(e.getMessage());
+        }
+    }
+
+    private void remember(Replica replica, Optional<ProtectionWish> wish) {
+        try {
+            registry.rememberAhead(replica.domain, replica.place);
+            wish.ifPresent(is -> registry.store().putWish(replica.domain.name(), is));
+        } catch (StoreException e) {
+            registry.ledger().remove(replica.entry.session());
+            throw e;
         }
     }
 

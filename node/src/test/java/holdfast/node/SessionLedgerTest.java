@@ -143,6 +143,21 @@ class SessionLedgerTest {
         assertThat(ledger().newestAsSecondary("web")).contains(tookOver);
     }
 
+    /** It may have run, or not: never TOOK_OVER on the disk, on the way to saying so. */
+    @Test
+    void what_was_taken_and_is_undecided_after_all_is_that_for_the_next_daemon() throws Exception {
+        ledger.put(entry);
+        SessionLedger.Staged staged = ledger.stage(entry.with(Standing.TOOK_OVER, 5));
+        ledger.take(staged);
+        SessionLedger.Entry undecided = entry.with(Standing.UNDECIDED, 5);
+        ledger.put(undecided);
+        // A daemon that dies here leaves one that was only taken, which is looked at once more.
+        ledger.unstage(staged);
+        assertThat(ledger.get(entry.session())).contains(undecided);
+        assertThat(ledger().get(entry.session())).contains(undecided);
+        assertThat(ledger().newestAsSecondary("web")).contains(undecided);
+    }
+
     @Test
     void what_is_staged_when_the_host_dies_may_have_been_taken() throws Exception {
         ledger.put(entry);

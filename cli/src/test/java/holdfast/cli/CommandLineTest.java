@@ -227,8 +227,7 @@ class CommandLineTest {
     void remus_takes_further_nodes_and_renews_protection_unless_told_not_to() {
         run("remus", "web", "hostB", "hostC:99");
         assertThat(node.asked)
-                .containsExactly(
-                        RemusRequest.of("web", "hostB").withOthers(List.of("hostC:99")));
+                .containsExactly(RemusRequest.of("web", "hostB").withOthers(List.of("hostC:99")));
         assertThat(run("remus", "web").status()).isEqualTo(2);
     }
 

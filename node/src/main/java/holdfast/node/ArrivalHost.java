@@ -111,8 +111,7 @@ final class ArrivalHost implements MigrationAccepter {
         for (Incoming incoming : migrations.values()) {
             if (incoming.domain.name().equals(name) && incoming.entry.peer().equals(source)) {
                 MigrationDestination session = incoming.session.orElseThrow();
-                session.post(
-                        new DestinationEvent.SourceLost("node " + source + " begins anew"));
+                session.post(new DestinationEvent.SourceLost("node " + source + " begins anew"));
                 try {
                     session.awaitEnd(AGAIN_LIMIT);
                 } catch (InterruptedException e) {

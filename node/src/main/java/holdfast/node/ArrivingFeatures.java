@@ -353,8 +353,8 @@ final class ArrivingFeatures {
             left = log.left();
         } catch (IOException | IllegalArgumentException e) {
             LOG.warn(
-                    "event=hooks-unknown domain={} migration={} reason=\"{}\" next=\"take down by hand"
-                            + " what its hooks had brought up\"",
+                    "event=hooks-unknown domain={} migration={} reason=\"{}\" next=\"take down by"
+                        + " hand what its hooks had brought up\"",
                     spec.name(),
                     migration,
                     e.toString());

@@ -9,7 +9,9 @@ import holdfast.node.link.DiskStream;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.net.Decoys;
 
-/** A guest whose QEMU reads decoys when it was stopped to be handed over, and none of its frames. */
+/**
+ * A guest whose QEMU reads decoys when it was stopped to be handed over, and none of its frames.
+ */
 record MovingGuest(ProtectedGuest guest, Decoys decoys) implements ProtectedGuest {
     @Override
     public Domain domain() {

@@ -210,9 +210,7 @@ final class SecondaryHost implements SessionAccepter {
         }
         return new LinkMessage.Answer(
                 entry.standing(),
-                entry.standing() == Standing.UNDECIDED
-                        ? forAPerson(entry)
-                        : entry.generation(),
+                entry.standing() == Standing.UNDECIDED ? forAPerson(entry) : entry.generation(),
                 "as remembered by node " + registry.self().name());
     }
 

@@ -153,7 +153,8 @@ class MigrationHandOverTest {
             MigrationTest.hook(
                     hosts,
                     "in-the-way",
-                    "f=%s/$HOLDFAST_MIGRATION.json; rm $f; mkdir $f; touch $f/x".formatted(sessions));
+                    "f=%s/$HOLDFAST_MIGRATION.json; rm $f; mkdir $f; touch $f/x"
+                            .formatted(sessions));
             a.create(hosts.firmwareGuest("g"));
             MigrateResult moved =
                     a.migrate(

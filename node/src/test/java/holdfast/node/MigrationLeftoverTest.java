@@ -104,7 +104,10 @@ class MigrationLeftoverTest {
                                 plain.yaml()
                                         .replaceFirst(
                                                 "nics: .*", "nics: [{tap: hft, bridge: hfbr}]")));
-        hooks(moment == Moment.HOOK ? "echo $$ >%s; read x <%s".formatted(initOfSecond, goOn) : ":");
+        hooks(
+                moment == Moment.HOOK
+                        ? "echo $$ >%s; read x <%s".formatted(initOfSecond, goOn)
+                        : ":");
         pair.proxy.arm(moment.place());
         CompletableFuture<String> moving =
                 pair.migrate(
@@ -114,10 +117,13 @@ class MigrationLeftoverTest {
         } else {
             pair.proxy.awaitReached();
         }
+        System.out.println("DEBUG reached " + java.time.Instant.now());
         if (moment != Moment.ACCEPTED) {
             MigratingPair.await("its tap on b", () -> links().contains("hft"));
         }
+        System.out.println("DEBUG tap " + java.time.Instant.now());
         pair.kill(Victim.DESTINATION_DAEMON);
+        System.out.println("DEBUG killed " + java.time.Instant.now());
         pair.proxy.cut();
         System.out.println("LEFT " + moment + ": " + moving.get(60, TimeUnit.SECONDS));
         pair.restart(Victim.DESTINATION_DAEMON);

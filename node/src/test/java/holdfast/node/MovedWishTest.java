@@ -331,8 +331,8 @@ class MovedWishTest {
             assertThat(leaving(a, c, b, proxy).get(40, TimeUnit.SECONDS)).isNull();
             assertThat(c.status("g").state()).isEqualTo(State.RUNNING);
             assertThat(a.status("g").state()).isEqualTo(State.ENDED);
-            b.start();
-            awaitProtected(c, "b");
+            // Its secondary is still away.
+            awaitProtected(c, "a");
             c.unprotect("g");
         }
     }

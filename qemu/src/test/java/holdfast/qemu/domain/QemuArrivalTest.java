@@ -63,12 +63,7 @@ class QemuArrivalTest {
         memory.reserve();
         QemuArrival arrival =
                 QemuArrival.start(
-                        SPEC,
-                        files,
-                        memory,
-                        Accelerator.TCG,
-                        scratch.memory().resolve("b"),
-                        LIMIT);
+                        SPEC, files, memory, Accelerator.TCG, scratch.memory().resolve("b"), LIMIT);
         scratch.owns(arrival.process());
         return arrival;
     }

@@ -117,13 +117,10 @@ class MigrationLeftoverTest {
         } else {
             pair.proxy.awaitReached();
         }
-        System.out.println("DEBUG reached " + java.time.Instant.now());
         if (moment != Moment.ACCEPTED) {
             MigratingPair.await("its tap on b", () -> links().contains("hft"));
         }
-        System.out.println("DEBUG tap " + java.time.Instant.now());
         pair.kill(Victim.DESTINATION_DAEMON);
-        System.out.println("DEBUG killed " + java.time.Instant.now());
         pair.proxy.cut();
         System.out.println("LEFT " + moment + ": " + moving.get(60, TimeUnit.SECONDS));
         pair.restart(Victim.DESTINATION_DAEMON);
@@ -201,7 +198,11 @@ class MigrationLeftoverTest {
         words.addAll(List.of(command));
         Process process = new ProcessBuilder(words).redirectErrorStream(true).start();
         String text = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-        assertThat(process.onExit().join().exitValue()).as(words + ": " + text).isZero();
+        try {
+            assertThat(process.waitFor()).as(words + ": " + text).isZero();
+        } catch (InterruptedException e) {
+            throw new AssertionError(e);
+        }
         return text;
     }
 }

@@ -1,5 +1,8 @@
 package holdfast.node;
 
+import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.ProcessIdentity;
+
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -9,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -21,7 +25,12 @@ import java.util.concurrent.TimeoutException;
  * @param limit it is killed, with its children, when it takes longer
  */
 record Hook(String name, Path executable, Duration limit) {
+    /** Of its environment, and so of its children's. */
+    static final String MIGRATION_VARIABLE = "HOLDFAST_MIGRATION";
+
+    static final String NAME_VARIABLE = "HOLDFAST_HOOK";
     private static final int OUTPUT_BYTES_MAX = 4096;
+    private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
 
     /** What it is told to do. */
     enum Verb {
@@ -98,6 +107,48 @@ record Hook(String name, Path executable, Duration limit) {
             end(process);
             Thread.currentThread().interrupt();
             return new Result(false, "interrupted");
+        }
+    }
+
+    /**
+     * Ends runs of it, and their children, that a daemon which died has left: it would go on beside
+     * the one that takes down what it does.
+     *
+     * @throws HypervisorException if something is left
+     */
+    void endLeftRuns(String migration) {
+        List<String> wanted =
+                List.of(MIGRATION_VARIABLE + "=" + migration, NAME_VARIABLE + "=" + name);
+        long until = System.nanoTime() + KILL_LIMIT.toNanos();
+        List<ProcessIdentity> found = withVariables(wanted);
+        // A child may have been born meanwhile.
+        while (!found.isEmpty()) {
+            if (System.nanoTime() - until > 0) {
+                throw new HypervisorException(
+                        "end hook", "process " + found.getFirst().pid() + " is still there");
+            }
+            found.forEach(process -> process.kill(KILL_LIMIT));
+            found = withVariables(wanted);
+        }
+    }
+
+    private static List<ProcessIdentity> withVariables(List<String> wanted) {
+        return ProcessHandle.allProcesses()
+                .map(ProcessHandle::pid)
+                .filter(pid -> hasVariables(pid, wanted))
+                .map(ProcessIdentity::of)
+                .flatMap(Optional::stream)
+                .toList();
+    }
+
+    private static boolean hasVariables(long pid, List<String> wanted) {
+        try {
+            byte[] words = Files.readAllBytes(Path.of("/proc", Long.toString(pid), "environ"));
+            return List.of(new String(words, StandardCharsets.UTF_8).split("\0"))
+                    .containsAll(wanted);
+        } catch (IOException e) {
+            // It has just ended, or is another user's.
+            return false;
         }
     }
 

@@ -103,10 +103,7 @@ final class SecondaryHost implements SessionAccepter {
             try {
                 replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
-                registry.rememberAhead(domain, replica.place);
-                if (wish.isPresent()) {
-                    registry.store().putWish(domain.name(), wish.get());
-                }
+                remember(replica, wish);
             } catch (UncheckedIOException
                     | StoreException
                     | ApiException
@@ -130,6 +127,16 @@ final class SecondaryHost implements SessionAccepter {
             return shell.accepted();
         } catch (ApiException | ReplicationException | UncheckedIOException | StoreException e) {
             return new Decision.Refused(e.getMessage());
+        }
+    }
+
+    private void remember(Replica replica, Optional<ProtectionWish> wish) {
+        try {
+            registry.rememberAhead(replica.domain, replica.place);
+            wish.ifPresent(is -> registry.store().putWish(replica.domain.name(), is));
+        } catch (StoreException e) {
+            registry.ledger().remove(replica.entry.session());
+            throw e;
         }
     }
 
@@ -203,8 +210,16 @@ final class SecondaryHost implements SessionAccepter {
         }
         return new LinkMessage.Answer(
                 entry.standing(),
-                entry.generation(),
+                entry.standing() == Standing.UNDECIDED ? forAPerson(entry) : entry.generation(),
                 "as remembered by node " + registry.self().name());
+    }
+
+    /**
+     * The generation of an answer for a session that is undecided and not in force any more: never
+     * 0, which says that it is about to be decided, though a domain's first generation is that.
+     */
+    private static long forAPerson(SessionLedger.Entry entry) {
+        return Math.max(1, entry.generation());
     }
 
     /**
@@ -506,7 +521,11 @@ final class SecondaryHost implements SessionAccepter {
             }
             return new LinkMessage.Answer(
                     standing,
-                    standing == Standing.TOOK_OVER ? entry.generation() + 1 : 0,
+                    switch (standing) {
+                        case TOOK_OVER -> entry.generation() + 1;
+                        case UNDECIDED -> session.outcome().isPresent() ? forAPerson(entry) : 0;
+                        case DISCARDED, UNKNOWN -> 0;
+                    },
                     "node " + registry.self().name() + ": " + StatusReport.name(session.state()));
         }
 

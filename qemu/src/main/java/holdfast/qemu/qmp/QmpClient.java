@@ -24,6 +24,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
@@ -519,6 +520,11 @@ public final class QmpClient implements AutoCloseable {
          */
         public QmpEvent await(Duration limit) {
             return QmpClient.this.await("event " + name, event, limit);
+        }
+
+        /** Whether it has come. */
+        public boolean hasCome() {
+            return event.state() == Future.State.SUCCESS;
         }
 
         @Override

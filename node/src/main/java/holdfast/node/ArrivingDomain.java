@@ -198,6 +198,11 @@ final class ArrivingDomain implements Arrival {
     }
 
     @Override
+    public void giveUp() {
+        features.giveUp();
+    }
+
+    @Override
     public FeatureReport bringUp(Feature feature) {
         return features.bringUp(feature, qemu.orElseThrow());
     }

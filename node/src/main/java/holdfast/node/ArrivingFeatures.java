@@ -43,6 +43,7 @@ final class ArrivingFeatures {
     private final HookPlace hooks;
     private final HookLog log;
     private final Map<String, String> environment;
+    private final Hook.Cut inits = new Hook.Cut();
     private Optional<FeatureReport> cached = Optional.empty();
     private Optional<FeatureReport> unconnected = Optional.empty();
     private Optional<HypervisorException> untaken = Optional.empty();
@@ -309,15 +310,33 @@ final class ArrivingFeatures {
         return hooks.named(feature.name().substring(Feature.HOOK_PREFIX.length()));
     }
 
+    /** Nothing of this comes up any more: what is being brought up is not waited for. Any thread. */
+    void giveUp() {
+        inits.now();
+    }
+
     private String init(Hook hook) throws IOException {
         log.note(HookLog.Stage.BEGUN, hook.name());
+        Hook.Result result = run(hook, Hook.Verb.INIT, inits);
+        return switch (result.end()) {
+            case DONE -> {
+                tryNote(HookLog.Stage.UP, hook);
+                yield result.text();
+            }
+            case FAILED -> {
+                tryNote(HookLog.Stage.DOWN, hook);
+                throw new IOException(result.text());
+            }
+            case KILLED -> throw new IOException(result.text() + "; " + halfway(hook));
+        };
+    }
+
+    /** How far it got is not known, and nobody else takes it down. */
+    private String halfway(Hook hook) {
         try {
-            String said = hooked(hook, Hook.Verb.INIT);
-            tryNote(HookLog.Stage.UP, hook);
-            return said;
+            return "taken down: " + deinit(hook);
         } catch (IOException e) {
-            tryNote(HookLog.Stage.DOWN, hook);
-            throw e;
+            return "not taken down: " + e.getMessage();
         }
     }
 
@@ -325,7 +344,11 @@ final class ArrivingFeatures {
     private String deinit(Hook hook) throws IOException {
         tryNote(HookLog.Stage.GOING_DOWN, hook);
         try {
-            return hooked(hook, Hook.Verb.DEINIT);
+            Hook.Result result = run(hook, Hook.Verb.DEINIT, new Hook.Cut());
+            if (result.end() != Hook.End.DONE) {
+                throw new IOException(result.text());
+            }
+            return result.text();
         } finally {
             tryNote(HookLog.Stage.DOWN, hook);
         }
@@ -386,15 +409,11 @@ final class ArrivingFeatures {
         }
     }
 
-    private String hooked(Hook hook, Hook.Verb verb) throws IOException {
+    private Hook.Result run(Hook hook, Hook.Verb verb, Hook.Cut cut) {
         Map<String, String> variables = new HashMap<>(environment);
         variables.put(Hook.NAME_VARIABLE, hook.name());
         variables.put("HOLDFAST_TIMEOUT_MILLIS", Long.toString(hook.limit().toMillis()));
-        Hook.Result result = hook.run(verb, spec.name(), migration, variables);
-        if (!result.ok()) {
-            throw new IOException(result.text());
-        }
-        return result.text();
+        return hook.run(verb, spec.name(), migration, variables, cut);
     }
 
     /** The first of each image is read once, so that the guest's first reads here are quick. */

@@ -44,11 +44,44 @@ record Hook(String name, Path executable, Duration limit) {
         }
     }
 
+    /** How a run of it came to its end. */
+    enum End {
+        /** It said, by its exit status, that it did it. */
+        DONE,
+        /** It said that it did not, or could not be run. */
+        FAILED,
+        /** It was killed: how far it got is not known. */
+        KILLED
+    }
+
     /**
-     * @param ok whether it said, by its exit status, that it did
      * @param text what it printed, or why it could not
      */
-    record Result(boolean ok, String text) {}
+    record Result(End end, String text) {}
+
+    /** Ends runs before their limit. */
+    static final class Cut {
+        private Optional<Process> running = Optional.empty();
+        private boolean cut;
+
+        /** Kills what runs, and whatever is begun from now on. Any thread. */
+        synchronized void now() {
+            cut = true;
+            running.ifPresent(Hook::end);
+        }
+
+        private synchronized void begun(Process process) {
+            running = Optional.of(process);
+            if (cut) {
+                end(process);
+            }
+        }
+
+        private synchronized boolean ended() {
+            running = Optional.empty();
+            return cut;
+        }
+    }
 
     static Hook in(Path directory, String name, Duration limit) {
         return new Hook(name, directory.resolve(name), limit);
@@ -68,11 +101,17 @@ record Hook(String name, Path executable, Duration limit) {
      * Runs it to its end.
      *
      * @param environment beside the daemon's own
+     * @param cut may end it earlier
      */
-    Result run(Verb verb, String domain, String migration, Map<String, String> environment) {
+    Result run(
+            Verb verb,
+            String domain,
+            String migration,
+            Map<String, String> environment,
+            Cut cut) {
         String missing = missing();
         if (!missing.isEmpty()) {
-            return new Result(false, missing);
+            return new Result(End.FAILED, missing);
         }
         Process process;
         try {
@@ -82,8 +121,9 @@ record Hook(String name, Path executable, Duration limit) {
                             .redirectErrorStream(true);
             builder.environment().putAll(environment);
             process = builder.start();
+            cut.begun(process);
         } catch (IOException e) {
-            return new Result(false, executable + " cannot be run: " + e.getMessage());
+            return new Result(End.FAILED, executable + " cannot be run: " + e.getMessage());
         }
         CompletableFuture<String> output =
                 CompletableFuture.supplyAsync(
@@ -93,20 +133,27 @@ record Hook(String name, Path executable, Duration limit) {
             if (!process.waitFor(limit)) {
                 end(process);
                 return new Result(
-                        false,
+                        End.KILLED,
                         "did not end within "
                                 + limit.toMillis()
                                 + " ms and was killed; it said: "
                                 + said(output));
             }
             String text = said(output);
-            return process.exitValue() == 0
-                    ? new Result(true, text)
-                    : new Result(false, "exit status " + process.exitValue() + ": " + text);
+            if (process.exitValue() == 0) {
+                return new Result(End.DONE, text);
+            }
+            return cut.ended()
+                    ? new Result(
+                            End.KILLED,
+                            "was killed, for the migration was given up; it said: " + text)
+                    : new Result(End.FAILED, "exit status " + process.exitValue() + ": " + text);
         } catch (InterruptedException e) {
             end(process);
             Thread.currentThread().interrupt();
-            return new Result(false, "interrupted");
+            return new Result(End.KILLED, "interrupted");
+        } finally {
+            cut.ended();
         }
     }
 

@@ -86,7 +86,7 @@ public final class MigrationDestination {
     public MigrationAccepter.Decision.Accepted accepted(
             GuestMemory memory, Optional<AcceptCookie> copies, Optional<DiskWrites> disks) {
         return new MigrationAccepter.Decision.Accepted(
-                memory, copies, disks, queue::post, this::start, this::neverStarted);
+                memory, copies, disks, this::post, this::start, this::neverStarted);
     }
 
     private void start(TcpDestinationLink link) {
@@ -160,7 +160,34 @@ public final class MigrationDestination {
 
     /** Something happened here. Never blocks. */
     public void post(DestinationEvent event) {
+        if (endsIt(event)) {
+            // The session's thread may be waiting for a hook, and the guest for that.
+            arrival.giveUp();
+        }
         queue.post(event);
+    }
+
+    private static boolean endsIt(DestinationEvent event) {
+        return switch (event) {
+            case DestinationEvent.SourceCancelled _,
+                    DestinationEvent.SourceLost _,
+                    DestinationEvent.SourceViolated _,
+                    DestinationEvent.Failed _ ->
+                    true;
+            case DestinationEvent.Prepared _,
+                    DestinationEvent.BaseArrived _,
+                    DestinationEvent.SectionsArrived _,
+                    DestinationEvent.StreamsWhole _,
+                    DestinationEvent.DisksForced _,
+                    DestinationEvent.SourcePerformed _,
+                    DestinationEvent.FeatureTried _,
+                    DestinationEvent.FeatureDown _,
+                    DestinationEvent.SourceHandedOver _,
+                    DestinationEvent.Runs _,
+                    DestinationEvent.NeverRan _,
+                    DestinationEvent.MayHaveRun _ ->
+                    false;
+        };
     }
 
     public LinkMessage.OpenMigration opening() {

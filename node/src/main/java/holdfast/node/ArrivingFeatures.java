@@ -379,7 +379,7 @@ final class ArrivingFeatures {
         } catch (IOException | IllegalArgumentException e) {
             LOG.warn(
                     "event=hooks-unknown domain={} migration={} reason=\"{}\" next=\"take down by"
-                        + " hand what its hooks had brought up\"",
+                            + " hand what its hooks had brought up\"",
                     spec.name(),
                     migration,
                     e.toString());

@@ -7,6 +7,7 @@ import holdfast.node.MigrationPhaseKillTest.Moment;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
+import holdfast.qemu.launch.ProcessIdentity;
 
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -138,7 +139,7 @@ class MigrationLeftoverTest {
         assertThat(said()).isEqualTo(expected);
         if (moment == Moment.HOOK) {
             long pid = Long.parseLong(Files.readString(initOfSecond).strip());
-            assertThat(ProcessHandle.of(pid)).isEmpty();
+            assertThat(ProcessIdentity.of(pid)).isEmpty();
         }
         MigratingPair.await("the guest on a", () -> MigratingPair.runs(pair.a.client()));
         assertThat(pair.b.client().list()).isEmpty();

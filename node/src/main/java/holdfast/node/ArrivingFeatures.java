@@ -310,7 +310,9 @@ final class ArrivingFeatures {
         return hooks.named(feature.name().substring(Feature.HOOK_PREFIX.length()));
     }
 
-    /** Nothing of this comes up any more: what is being brought up is not waited for. Any thread. */
+    /**
+     * Nothing of this comes up any more: what is being brought up is not waited for. Any thread.
+     */
     void giveUp() {
         inits.now();
     }

@@ -104,11 +104,7 @@ record Hook(String name, Path executable, Duration limit) {
      * @param cut may end it earlier
      */
     Result run(
-            Verb verb,
-            String domain,
-            String migration,
-            Map<String, String> environment,
-            Cut cut) {
+            Verb verb, String domain, String migration, Map<String, String> environment, Cut cut) {
         String missing = missing();
         if (!missing.isEmpty()) {
             return new Result(End.FAILED, missing);

@@ -119,9 +119,7 @@ class MigrationHookTest {
                                     a.migrate(
                                             request(b).withFeatureSeconds(by.featureSeconds),
                                             ProgressListener.none()));
-            MigratingPair.await(
-                    "the hook to hang",
-                    () -> hasLine(log, "init first"));
+            MigratingPair.await("the hook to hang", () -> hasLine(log, "init first"));
             if (by == GivenUp.BY_OPERATOR) {
                 a.cancelMigration("g");
             }

@@ -26,7 +26,11 @@ final class BulkSender {
      */
     BulkSender(String peer, Consumer<String> broken) {
         this.broken = broken;
-        thread = Thread.ofPlatform().name("link-bulk-" + peer).daemon().unstarted(PauseThreads.body(this::run));
+        thread =
+                Thread.ofPlatform()
+                        .name("link-bulk-" + peer)
+                        .daemon()
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     void start() {

@@ -101,7 +101,10 @@ final class ControlConnection {
         channel.configureBlocking(false);
         this.selector = Selector.open();
         this.thread =
-                Thread.ofPlatform().name("link-control-" + peer).daemon().unstarted(PauseThreads.body(this::run));
+                Thread.ofPlatform()
+                        .name("link-control-" + peer)
+                        .daemon()
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     void start() {

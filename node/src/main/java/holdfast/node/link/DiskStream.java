@@ -101,7 +101,11 @@ public final class DiskStream {
         this.broken = broken;
         this.ring = ByteBuffer.allocateDirect(ringBytes);
         this.sentBytesMin = Math.min(SENT_BYTES_MIN, ringBytes / 4);
-        this.thread = Thread.ofPlatform().name("link-disk-" + peer).daemon().unstarted(PauseThreads.body(this::run));
+        this.thread =
+                Thread.ofPlatform()
+                        .name("link-disk-" + peer)
+                        .daemon()
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     void start() {

@@ -200,7 +200,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
      */
     PauseThreads.Held first(Set<Integer> without) {
         PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), without);
-        PauseThreads.Held answers = PauseThreads.first(List.of(qmp.reader(), Thread.currentThread()));
+        PauseThreads.Held answers =
+                PauseThreads.first(List.of(qmp.reader(), Thread.currentThread()));
         return () -> {
             answers.close();
             emulator.close();

@@ -19,9 +19,10 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.stream.Stream;
 
 /**
- * The threads that a guest's pause goes through, one after another: this daemon's and QEMU's. While the pause lasts they run before all others, for each of them
- * would wait for a processor on a host with few of them or much to do (sched(7), SCHED_RR). It
- * takes the right to do so, CAP_SYS_NICE; without it nothing is changed.
+ * The threads that a guest's pause goes through, one after another: this daemon's and QEMU's. While
+ * the pause lasts they run before all others, for each of them would wait for a processor on a host
+ * with few of them or much to do (sched(7), SCHED_RR). It takes the right to do so, CAP_SYS_NICE;
+ * without it nothing is changed.
  */
 public final class PauseThreads {
     private static final Logger LOG = LoggerFactory.getLogger(PauseThreads.class);
@@ -43,7 +44,9 @@ public final class PauseThreads {
         void close();
     }
 
-    /** Whether the kernel was heard to allow this daemon's group no real time, for all its rights. */
+    /**
+     * Whether the kernel was heard to allow this daemon's group no real time, for all its rights.
+     */
     private static final AtomicBoolean REFUSED = new AtomicBoolean();
 
     private record Changed(int thread, Syscalls.Policy before) {}
@@ -170,7 +173,8 @@ public final class PauseThreads {
                 LOG.info("event=pauses-not-first reason=\"{}\"", e.getMessage());
             }
         } else if (e.errno() != Errno.ESRCH) {
-            LOG.warn("event=thread-not-rescheduled thread={} reason=\"{}\"", thread, e.getMessage());
+            LOG.warn(
+                    "event=thread-not-rescheduled thread={} reason=\"{}\"", thread, e.getMessage());
         }
     }
 }

@@ -136,8 +136,7 @@ public final class Syscalls {
                     FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
     private static final MethodHandle SCHED_GETSCHEDULER =
             function("sched_getscheduler", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
-    private static final MethodHandle GETTID =
-            function("gettid", FunctionDescriptor.of(JAVA_INT));
+    private static final MethodHandle GETTID = function("gettid", FunctionDescriptor.of(JAVA_INT));
     private static final MethodHandle STRERROR =
             LINKER.downcallHandle(
                     LINKER.defaultLookup().findOrThrow("strerror"),

@@ -40,6 +40,7 @@ record ForeignQemu(
         return start(
                 hosts,
                 "q35",
+                96,
                 image(directory(hosts), kind),
                 List.of(
                         "-kernel",
@@ -55,7 +56,31 @@ record ForeignQemu(
     static ForeignQemu booting(TestHosts hosts, String machine, byte[] sectors, String words)
             throws Exception {
         Path image = Files.write(directory(hosts).resolve("disk.raw"), sectors);
-        return start(hosts, machine, image, List.of(), words);
+        return start(hosts, machine, 96, image, List.of(), words);
+    }
+
+    /**
+     * With a Linux that has drivers for all kinds of disks.
+     *
+     * @param append what it is told to do, besides {@code console=}
+     * @param words what makes the disk of IMAGE
+     */
+    static ForeignQemu withStorageGuest(TestHosts hosts, byte[] disk, String append, String words)
+            throws Exception {
+        Path boot = DiskGuest.bootFiles("HOLDFAST_STORAGE_GUEST_DIR", "--storage");
+        return start(
+                hosts,
+                "q35",
+                192,
+                Files.write(directory(hosts).resolve("disk.raw"), disk),
+                List.of(
+                        "-kernel",
+                        boot.resolve("vmlinuz").toString(),
+                        "-initrd",
+                        boot.resolve("initrd.gz").toString(),
+                        "-append",
+                        "console=ttyS0 panic=1 quiet " + append),
+                words);
     }
 
     private static Path directory(TestHosts hosts) throws IOException {
@@ -63,7 +88,12 @@ record ForeignQemu(
     }
 
     private static ForeignQemu start(
-            TestHosts hosts, String machine, Path image, List<String> boot, String words)
+            TestHosts hosts,
+            String machine,
+            int mebibytes,
+            Path image,
+            List<String> boot,
+            String words)
             throws Exception {
         Path theirs = directory(hosts);
         Path monitor = theirs.resolve("qmp");
@@ -82,9 +112,11 @@ record ForeignQemu(
                                 "-machine",
                                 machine + ",accel=tcg,memory-backend=main,suppress-vmdesc=on",
                                 "-m",
-                                "96",
+                                Integer.toString(mebibytes),
                                 "-object",
-                                "memory-backend-file,id=main,size=96M,share=on,mem-path="
+                                "memory-backend-file,id=main,size="
+                                        + mebibytes
+                                        + "M,share=on,mem-path="
                                         + hosts.ram.resolve("theirs"),
                                 "-global",
                                 "migration.send-configuration=off",

@@ -44,9 +44,13 @@ class ReprotectionMachineTest {
 
     @Test
     void a_lost_secondary_is_looked_for_at_once_the_preferred_node_first() {
-        var lost = step(new Protected(TWO, NOW, 0, new InVain(0, 0)), new SessionEnded("b is lost", NOW + 1, MIDDLE));
+        var lost =
+                step(
+                        new Protected(TWO, NOW, 0, new InVain(0, 0)),
+                        new SessionEnded("b is lost", NOW + 1, MIDDLE));
         assertThat(lost.state())
-                .isEqualTo(new Looking(TWO, 0, new InVain(1, 1), NOW + 1, Optional.of("b is lost")));
+                .isEqualTo(
+                        new Looking(TWO, 0, new InVain(1, 1), NOW + 1, Optional.of("b is lost")));
         assertThat(lost.effects()).containsExactly(new Schedule(NOW + 1));
         var due = step(lost.state(), new TryDue(NOW + 1));
         assertThat(due.effects()).containsExactly(new Protect("b"));
@@ -139,8 +143,7 @@ class ReprotectionMachineTest {
                 .containsExactly(500L, 600_000L, 1_200_000L, 1_800_000L, 1_800_000L);
         assertThat(pausesMillis(one, 100_000_000L, 9))
                 .as("a quick one is like any other attempt")
-                .containsExactly(
-                        500L, 1000L, 2000L, 4000L, 8000L, 16000L, 30000L, 30000L, 30000L);
+                .containsExactly(500L, 1000L, 2000L, 4000L, 8000L, 16000L, 30000L, 30000L, 30000L);
         assertThat(pausesMillis(TWO, MINUTE, 5))
                 .as("each node its own first one")
                 .containsExactly(500L, 500L, 60_000L, 60_000L, 120_000L);
@@ -159,8 +162,7 @@ class ReprotectionMachineTest {
     @Test
     void protection_is_sound_when_it_lasts_longer_than_its_copy_took() {
         Trying trying = new Trying(List.of("b"), 0, new InVain(3, 3), NOW, Optional.empty());
-        ReprotectionState is =
-                step(trying, new ProtectedNow(List.of("b"), NOW + HOUR)).state();
+        ReprotectionState is = step(trying, new ProtectedNow(List.of("b"), NOW + HOUR)).state();
         assertThat(is).isEqualTo(new Protected(List.of("b"), NOW + HOUR, HOUR, new InVain(3, 3)));
         var soon = step(is, new SessionEnded("full", NOW + 2 * HOUR - 1, MIDDLE));
         assertThat(soon.state())
@@ -214,7 +216,10 @@ class ReprotectionMachineTest {
                 .isEqualTo(new Looking(List.of("c"), 0, InVain.NOTHING, NOW, Optional.empty()));
         assertThat(without.effects())
                 .containsExactly(new Remember(List.of("c")), new Schedule(NOW));
-        var none = step(new Trying(List.of("b"), 0, InVain.NOTHING, NOW, Optional.empty()), new IsSelf("b", NOW));
+        var none =
+                step(
+                        new Trying(List.of("b"), 0, InVain.NOTHING, NOW, Optional.empty()),
+                        new IsSelf("b", NOW));
         assertThat(none.state()).isEqualTo(new Off());
         assertThat(none.effects()).containsExactly(new Forget());
     }
@@ -222,12 +227,15 @@ class ReprotectionMachineTest {
     @Test
     void an_operation_in_work_postpones_the_attempt_and_does_not_count() {
         assertThat(step(trying(1, 3), new NotNow(NOW)).state())
-                .isEqualTo(new Looking(TWO, 1, new InVain(3, 0), NOW + HALF_SECOND, Optional.empty()));
+                .isEqualTo(
+                        new Looking(TWO, 1, new InVain(3, 0), NOW + HALF_SECOND, Optional.empty()));
     }
 
     @Test
     void a_domain_that_is_let_go_on_after_a_broken_session_is_looked_after_again() {
-        assertThat(step(new Protected(TWO, NOW, 0, new InVain(3, 3)), new Wished(TWO, NOW + 1)).state())
+        assertThat(
+                        step(new Protected(TWO, NOW, 0, new InVain(3, 3)), new Wished(TWO, NOW + 1))
+                                .state())
                 .isEqualTo(new Looking(TWO, 0, InVain.NOTHING, NOW + 1, Optional.empty()));
     }
 

@@ -595,6 +595,16 @@ public final class ReplicaImages implements ReplicaDisks {
         }
     }
 
+    /** The file on whose file system there was no room for a step, if that ever was so. */
+    Optional<Path> foundFull() {
+        return files.foundFull();
+    }
+
+    /** Of the guest's disks together. */
+    long diskBytes() {
+        return sizes.sumBytes();
+    }
+
     /** A view of this moment, for any thread. */
     public DiskFigures figures() {
         return state.read(

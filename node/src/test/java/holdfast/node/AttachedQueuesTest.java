@@ -46,6 +46,10 @@ class AttachedQueuesTest {
     private static final Pattern IN_FLIGHT =
             Pattern.compile("INFLIGHT sda (\\d+) writes; queues ([0-9 ]+), depth (\\d+)");
 
+    /** A device so slow that writes meet in it. */
+    private static final String DRIVE =
+            "-drive file=IMAGE,format=raw,if=none,id=d,throttling.iops-write=300 ";
+
     /** A disk with a partition for each writer, in the table of an MBR. */
     private static byte[] disk() {
         byte[] disk = new byte[FIRST_BYTES + WRITERS * PART_BYTES];
@@ -73,15 +77,15 @@ class AttachedQueuesTest {
             delimiter = '|',
             value = {
                 // One queue, in which the device may answer in any order.
-                "1|31|-drive file=IMAGE,format=raw,if=none,id=d -device ide-hd,drive=d,bus=ide.0",
+                "1|31|-device ide-hd,drive=d,bus=ide.0",
                 "4|128|-smp 4 -device virtio-scsi-pci,id=s,num_queues=4"
-                        + " -drive file=IMAGE,format=raw,if=none,id=d"
                         + " -device scsi-hd,drive=d,bus=s.0",
             })
     void several_writes_on_their_way_belong_to_one_epoch_with_memory(
             int queues, int depth, String words) throws Exception {
         try (TestHosts hosts = new TestHosts();
-                ForeignQemu qemu = ForeignQemu.withStorageGuest(hosts, disk(), writers(), words)) {
+                ForeignQemu qemu =
+                        ForeignQemu.withStorageGuest(hosts, disk(), writers(), DRIVE + words)) {
             Node a = hosts.start("a");
             Node b = hosts.start("b");
             awaitSeveralInFlight(qemu.guest().serial(), queues, depth);
@@ -116,22 +120,24 @@ class AttachedQueuesTest {
     /** The guest counts what its driver has given to the device. */
     private static void awaitSeveralInFlight(Path serial, int queues, int depth) throws Exception {
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(90);
-        while (true) {
-            String said =
-                    Files.exists(serial)
-                            ? Files.readString(serial, StandardCharsets.ISO_8859_1)
-                            : "";
-            assertThat(said).doesNotContain("DISK BAD").doesNotContain("NOT READY");
-            List<MatchResult> found = IN_FLIGHT.matcher(said).results().toList();
-            if (!found.isEmpty() && Integer.parseInt(found.getLast().group(1)) >= 2) {
-                MatchResult last = found.getLast();
-                System.out.println(last.group());
-                assertThat(last.group(2).split(" ")).hasSize(queues);
-                assertThat(Integer.parseInt(last.group(3))).isGreaterThanOrEqualTo(depth);
-                return;
+        try (FileWatch console = FileWatch.of(serial)) {
+            while (true) {
+                String said =
+                        Files.exists(serial)
+                                ? Files.readString(serial, StandardCharsets.ISO_8859_1)
+                                : "";
+                assertThat(said).doesNotContain("DISK BAD").doesNotContain("NOT READY");
+                List<MatchResult> found = IN_FLIGHT.matcher(said).results().toList();
+                if (!found.isEmpty() && Integer.parseInt(found.getLast().group(1)) >= 2) {
+                    MatchResult last = found.getLast();
+                    System.out.println(last.group());
+                    assertThat(last.group(2).split(" ")).hasSize(queues);
+                    assertThat(Integer.parseInt(last.group(3))).isGreaterThanOrEqualTo(depth);
+                    return;
+                }
+                assertThat(System.nanoTime() - until).as(said).isNegative();
+                console.awaitWrite(until);
             }
-            assertThat(System.nanoTime() - until).as(said).isNegative();
-            Thread.sleep(50);
         }
     }
 
@@ -139,18 +145,20 @@ class AttachedQueuesTest {
     private static void awaitAllWrite(Path image) throws Exception {
         List<Long> from = sequences(image);
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
-        while (true) {
-            List<Long> now = sequences(image);
-            boolean all = true;
-            for (int i = 0; i < WRITERS; i++) {
-                all &= now.get(i) > from.get(i) + 20;
+        try (FileWatch writes = FileWatch.of(image)) {
+            for (List<Long> now = from; !allAfter(from, now); now = sequences(image)) {
+                assertThat(System.nanoTime() - until).as("%s, %s before", now, from).isNegative();
+                writes.awaitWrite(until);
             }
-            if (all) {
-                return;
-            }
-            assertThat(System.nanoTime() - until).as("%s, %s before", now, from).isNegative();
-            Thread.sleep(50);
         }
+    }
+
+    private static boolean allAfter(List<Long> from, List<Long> now) {
+        boolean all = true;
+        for (int i = 0; i < WRITERS; i++) {
+            all &= now.get(i) > from.get(i) + 20;
+        }
+        return all;
     }
 
     private static List<Long> sequences(Path image) throws IOException {

@@ -108,17 +108,16 @@ record DiskGuest(DomainSource source, Path image, Path serial) {
     void awaitWrites() throws Exception {
         long from = newest(said());
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
-        while (true) {
-            String said = said();
-            assertThat(said).doesNotContain("DISK BAD").doesNotContain("GUEST hf.");
-            if (newest(said) > from + 100) {
-                return;
+        try (FileWatch console = FileWatch.of(serial)) {
+            for (String said = said(); newest(said) <= from + 100; said = said()) {
+                assertThat(said).doesNotContain("DISK BAD").doesNotContain("GUEST hf.");
+                assertThat(System.nanoTime() - until)
+                        .as("the guest does not write: %s", said)
+                        .isNegative();
+                console.awaitWrite(until);
             }
-            if (System.nanoTime() - until > 0) {
-                throw new AssertionError("the guest does not write: " + said);
-            }
-            Thread.sleep(50);
         }
+        assertThat(said()).doesNotContain("DISK BAD").doesNotContain("GUEST hf.");
     }
 
     /** Copies of a domain write the same file, each from where it is: order says nothing. */

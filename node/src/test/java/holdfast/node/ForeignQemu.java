@@ -11,7 +11,6 @@ import holdfast.qemu.launch.QemuProcess;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -141,14 +140,15 @@ record ForeignQemu(
         // not this process, which could not trace it then.
         List<String> parent = new ArrayList<>(List.of("sh", "-c", "\"$0\" \"$@\" & wait"));
         parent.addAll(command);
-        new ProcessBuilder(parent).inheritIO().start();
         long until = System.nanoTime() + LIMIT.toNanos();
-        while (!Files.exists(operator)
-                || !Files.exists(monitor)
-                || !Files.exists(pid)
-                || Files.size(pid) == 0) {
-            assertThat(System.nanoTime() - until).as("QEMU starts").isNegative();
-            Thread.sleep(10);
+        try (FileWatch started = FileWatch.in(theirs)) {
+            new ProcessBuilder(parent).inheritIO().start();
+            while (!Files.exists(operator)
+                    || !Files.exists(monitor)
+                    || !Files.exists(pid)
+                    || Files.size(pid) == 0) {
+                started.awaitWrite(until);
+            }
         }
         return new ForeignQemu(
                 monitor,
@@ -183,15 +183,11 @@ record ForeignQemu(
     }
 
     static void awaitWritten(Path image) throws Exception {
-        FileTime from = Files.getLastModifiedTime(image);
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
-        int seen = 0;
-        while (seen < 10) {
-            assertThat(System.nanoTime() - until).as("written to %s", image).isNegative();
-            Thread.sleep(20);
-            FileTime now = Files.getLastModifiedTime(image);
-            seen += now.equals(from) ? 0 : 1;
-            from = now;
+        try (FileWatch writes = FileWatch.of(image)) {
+            for (int seen = 0; seen < 10; seen++) {
+                writes.awaitWrite(until);
+            }
         }
     }
 

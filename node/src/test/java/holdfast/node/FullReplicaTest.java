@@ -48,11 +48,16 @@ class FullReplicaTest {
         guest.awaitWrites();
     }
 
-    private static void awaitNoReplica(Node node) throws InterruptedException {
+    private static void awaitNoReplica(Node node) {
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
-        while (node.list().stream().anyMatch(domain -> domain.state() != State.ENDED)) {
-            assertThat(System.nanoTime() - until).as("%s", node.list()).isNegative();
-            Thread.sleep(20);
+        try {
+            DomainStatus replica = node.status("g");
+            while (replica.state() != State.ENDED) {
+                assertThat(System.nanoTime() - until).as("%s", replica).isNegative();
+                replica = node.awaitChange("g", replica.change(), 1_000);
+            }
+        } catch (ApiException e) {
+            assertThat(e.kind()).isEqualTo(ApiException.Kind.UNKNOWN_DOMAIN);
         }
     }
 

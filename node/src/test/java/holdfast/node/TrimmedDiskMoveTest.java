@@ -91,7 +91,8 @@ class TrimmedDiskMoveTest {
 
     private void move(TestHosts hosts, String format, String driver, Path source) throws Exception {
         String words =
-                "-drive file=IMAGE,format=raw,if=virtio -blockdev driver="
+                "-drive file=IMAGE,format=raw,if=none,id=d -device virtio-blk-pci,drive=d"
+                        + " -blockdev driver="
                         + format
                         + ",node-name=t,discard=unmap,detect-zeroes=unmap,file.driver="
                         + driver
@@ -103,6 +104,7 @@ class TrimmedDiskMoveTest {
                 QmpClient operator = QmpClient.connect(qemu.operator(), LIMIT)) {
             Node a = hosts.start("a", Node.Looks.BY_ITSELF, faulty.within(LIMIT, LIMIT));
             Node b = hosts.start("b");
+            qemu.guest().awaitWrites();
             a.attach(new AttachRequest(qemu.monitor().toString(), "g"));
             write(operator, "write -P 0x5a", 0, DISK_BYTES, 0x5a);
             write(operator, "discard", 0, 512 * KIB, 0);
@@ -164,7 +166,7 @@ class TrimmedDiskMoveTest {
         return MigrateRequest.of("g", "127.0.0.1:" + port)
                 .withStorage(MigrateRequest.Storage.COPY)
                 .withCompress(MigrateRequest.Compress.NONE)
-                .withBandwidth(8);
+                .withBandwidth(12);
     }
 
     private static boolean isFollowing(Progress told) {

@@ -69,7 +69,10 @@ public final class ReplicaRoom {
      */
     public ReplicaImages open(
             Path journals, UUID session, String domain, List<ReplicaImages.Image> images) {
-        requireMoreThanBefore(domain);
+        before(domain)
+                .filter(lack -> matters(lack, journals, images))
+                .ifPresent(lack -> requireMore(domain, lack));
+        forget(domain);
         try {
             requireJournal(journals, domain, images);
         } catch (IOException e) {
@@ -78,12 +81,13 @@ public final class ReplicaRoom {
         return ReplicaImages.open(journals, session, domain, images);
     }
 
-    private void requireMoreThanBefore(String domain) {
-        Optional<Lack> before = before(domain);
-        if (before.isEmpty()) {
-            return;
-        }
-        Lack lack = before.get();
+    /** The replica may lie elsewhere by now. */
+    private static boolean matters(Lack lack, Path journals, List<ReplicaImages.Image> images) {
+        return lack.file().startsWith(journals)
+                || images.stream().anyMatch(image -> image.path().equals(lack.file()));
+    }
+
+    private void requireMore(String domain, Lack lack) {
         long free;
         try {
             free = files.usableBytes(lack.file());
@@ -104,7 +108,6 @@ public final class ReplicaRoom {
                             + mebibytes(lack.enoughBytes() + (1 << 20) - 1)
                             + " MiB are free");
         }
-        forget(domain);
     }
 
     /** Journals of older sessions about these images go when a new one begins. */

@@ -162,6 +162,20 @@ class ReplicaRoomTest {
     }
 
     @Test
+    void a_replica_that_lies_elsewhere_now_is_another_matter() throws Exception {
+        ranOut(500 * MIB);
+        assertThatThrownBy(this::open).hasMessageContaining("no room for the replica");
+        room.open(
+                        directory.resolve("journals"),
+                        UUID.randomUUID(),
+                        "web",
+                        List.of(
+                                new ReplicaImages.Image(
+                                        directory.resolve("other.img"), DISK_BYTES)))
+                .close();
+    }
+
+    @Test
     void a_session_that_ended_for_another_reason_says_nothing_of_room() throws Exception {
         ReplicaImages images = open();
         images.close();

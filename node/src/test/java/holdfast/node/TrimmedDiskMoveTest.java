@@ -110,13 +110,13 @@ class TrimmedDiskMoveTest {
             write(operator, "discard", 0, 512 * KIB, 0);
 
             // Its first disk is copied in peace, the other one half.
-            CountDownLatch made = new CountDownLatch(1);
+            CompletableFuture<FaultyExport> made = new CompletableFuture<>();
             faulty.tellNext(
                     _ ->
                             faulty.tellNext(
                                     trimmed -> {
                                         trimmed.hang(4);
-                                        made.countDown();
+                                        made.complete(trimmed);
                                     }));
             CountDownLatch following = new CountDownLatch(1);
             CompletableFuture<MigrateResult> moving =
@@ -129,14 +129,14 @@ class TrimmedDiskMoveTest {
                                                     following.countDown();
                                                 }
                                             }));
-            await(made, moving);
-            await(faulty.newest().hung, moving);
+            FaultyExport export = made.get(60, TimeUnit.SECONDS);
+            await(export.hung, moving);
             // Copied already, not copied yet, and what is on its way.
             for (int at = MIB; at < DISK_BYTES; at += 2 * MIB) {
                 trim(operator, at, 300 * KIB);
             }
             assertThat(moving).isNotDone();
-            faulty.newest().release();
+            export.release();
 
             await(following, moving);
             trim(operator, 2 * MIB, 512 * KIB);

@@ -6,6 +6,8 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Parameters;
 
 import java.util.List;
+import java.util.Locale;
+import java.util.regex.Pattern;
 
 /** {@code holdfast completion}. */
 @Command(
@@ -21,6 +23,9 @@ final class CompletionCommand extends NodeCommand {
         ZSH
     }
 
+    private static final Pattern CHOICES =
+            Pattern.compile("(?<=_args=\\()\"[A-Z_]+\"(?: \"[A-Z_]+\")*(?=\\))");
+
     /** What comes after picocli's own script: the names of domains, where a command takes one. */
     private static final String DOMAINS =
             """
@@ -29,7 +34,7 @@ final class CompletionCommand extends NodeCommand {
             _holdfast_or_domain() {
               local verb=${COMP_WORDS[1]} current=${COMP_WORDS[COMP_CWORD]}
               case $verb in
-                status|pause|unpause|destroy|save|remus|unprotect|failover)
+                status|pause|unpause|destroy|save|migrate|remus|unprotect|failover)
                   if [ "$COMP_CWORD" -eq 2 ] && [ "${current#-}" = "$current" ]; then
                     COMPREPLY=($(compgen -W "$(holdfast list --names 2>/dev/null)" -- "$current"))
                     return
@@ -57,6 +62,12 @@ final class CompletionCommand extends NodeCommand {
                             "autoload -U +X compinit && compinit\n"
                                     + "autoload -U +X bashcompinit && bashcompinit\n";
                 };
-        say(begin + AutoComplete.bash("holdfast", all) + DOMAINS);
+        say(begin + asTyped(AutoComplete.bash("holdfast", all)) + DOMAINS);
+    }
+
+    /** picocli offers choices by the names of Java's constants. */
+    private static String asTyped(String script) {
+        return CHOICES.matcher(script)
+                .replaceAll(found -> found.group().toLowerCase(Locale.ROOT).replace('_', '-'));
     }
 }

@@ -8,6 +8,8 @@ import picocli.CommandLine;
 
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.Locale;
+import java.util.regex.Pattern;
 
 /** Runs one command and turns its outcome into an exit status. */
 public final class Main {
@@ -19,6 +21,9 @@ public final class Main {
 
     /** Exit status: this machine lacks something. */
     static final int MISSING = 3;
+
+    private static final Pattern CONSTANTS =
+            Pattern.compile("(\\[[A-Z_]+(?:, [A-Z_]+)*]) \\(case-insensitive\\)");
 
     private Main() {}
 
@@ -41,7 +46,7 @@ public final class Main {
                 .setAbbreviatedOptionsAllowed(false)
                 .setParameterExceptionHandler(
                         (e, _) -> {
-                            err.println("holdfast: " + e.getMessage());
+                            err.println("holdfast: " + asTyped(e.getMessage()));
                             CommandLine.UnmatchedArgumentException.printSuggestions(e, err);
                             err.println(
                                     "  "
@@ -54,6 +59,13 @@ public final class Main {
         out.flush();
         err.flush();
         return status;
+    }
+
+    /** picocli lists choices by the names of Java's constants. */
+    private static String asTyped(String message) {
+        return CONSTANTS
+                .matcher(message)
+                .replaceAll(found -> found.group(1).toLowerCase(Locale.ROOT).replace('_', '-'));
     }
 
     private static int failed(Exception e, Surroundings surroundings) {

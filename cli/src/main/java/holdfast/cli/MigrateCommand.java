@@ -122,7 +122,7 @@ final class MigrateCommand extends NodeCommand {
             names = "--timeout",
             paramLabel = "SEC",
             defaultValue = "0",
-            description = "Time for the rounds (default: no bound).")
+            description = "Time for copied disks and the rounds (default: no bound).")
     private int timeout;
 
     @Option(
@@ -130,8 +130,8 @@ final class MigrateCommand extends NodeCommand {
             paramLabel = "cancel|stop",
             defaultValue = "cancel",
             description =
-                    "Then stay here, or suspend the guest for what is left (default:"
-                            + " ${DEFAULT-VALUE}).")
+                    "Then stay here, or suspend the guest for what is left of its memory, once"
+                            + " its disks are copied (default: ${DEFAULT-VALUE}).")
     private MigrateRequest.OnTimeout onTimeout;
 
     @Option(
@@ -166,7 +166,10 @@ final class MigrateCommand extends NodeCommand {
             paramLabel = "MS",
             defaultValue = "" + RemusRequest.OF_THE_NODE,
             showDefaultValue = Help.Visibility.NEVER,
-            description = "A node silent for this long is lost (default: the node's setting).")
+            description =
+                    "A node silent for this long is lost (default: the node's setting, at least "
+                            + MigrateRequest.DEADLINE_MILLIS_LEAST
+                            + " ms).")
     private int deadline;
 
     @Option(
@@ -202,7 +205,14 @@ final class MigrateCommand extends NodeCommand {
             result = holdfast.node().migrate(request, new EventLines());
             say(eventLine("result", result));
         } else {
-            try (ProgressView view = new ProgressView(holdfast.surroundings)) {
+            try (ProgressView view =
+                    new ProgressView(
+                            holdfast.surroundings,
+                            "the migration goes on; `holdfast status "
+                                    + domain
+                                    + "` shows it, `holdfast migrate --cancel "
+                                    + domain
+                                    + "` ends it")) {
                 result = holdfast.node().migrate(request, view);
             }
             answer(result, sentence(result));
@@ -296,8 +306,8 @@ final class MigrateCommand extends NodeCommand {
 
         @Override
         public void progress(Progress progress) {
-            String now =
-                    progress.migration() == null ? progress.stage() : progress.migration().phase();
+            // Before there is a migration there is no phase of one.
+            String now = progress.migration() == null ? phase : progress.migration().phase();
             if (!now.equals(phase)) {
                 phase = now;
                 say(eventLine("phase", now));

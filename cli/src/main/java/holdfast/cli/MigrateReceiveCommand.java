@@ -98,7 +98,7 @@ final class MigrateReceiveCommand extends NodeCommand {
                         target(),
                         bytesMax(),
                         Duration.ofSeconds(checkedSeconds()));
-        try (ProgressView view = new ProgressView(holdfast.surroundings)) {
+        try (ProgressView view = new ProgressView(holdfast.surroundings, "")) {
             Receiver.receive(
                     request,
                     holdfast.surroundings.in(),
@@ -114,6 +114,13 @@ final class MigrateReceiveCommand extends NodeCommand {
         if (Files.isDirectory(target)) {
             throw ApiException.badRequest(
                     "--output " + target + ": it is a directory, expected the name of a file");
+        }
+        if (Files.exists(target) && !Files.isRegularFile(target)) {
+            throw ApiException.badRequest(
+                    "--output "
+                            + target
+                            + ": it is a device, pipe or socket, which the image would replace;"
+                            + " expected the name of a file");
         }
         if (target.getParent() == null || !Files.isDirectory(target.getParent())) {
             throw ApiException.badRequest(

@@ -11,13 +11,33 @@ final class ProgressView implements ProgressListener, AutoCloseable {
     private static final int BAR_CHARS = 30;
     private static final long REPEAT_NANOS = 1_000_000_000L;
 
+    /** A line longer than the terminal is cut by it: a second row could not be drawn over. */
+    private static final String NO_WRAP = "\u001b[?7l";
+
+    private static final String WRAP = "\u001b[?7h";
+    private static final String CLEAR_REST = "\u001b[K";
+
     private final Surroundings surroundings;
     private String shown = "";
     private long shownNanos;
-    private int drawnChars;
+    private volatile boolean drawn;
+    private final Thread interrupted;
 
-    ProgressView(Surroundings surroundings) {
+    /**
+     * @param left what to say to a user who ends the command before its end, or empty
+     */
+    ProgressView(Surroundings surroundings, String left) {
         this.surroundings = surroundings;
+        this.interrupted = Thread.ofPlatform().unstarted(() -> leave(left));
+        Runtime.getRuntime().addShutdownHook(interrupted);
+    }
+
+    private void leave(String left) {
+        endLine();
+        if (!left.isEmpty()) {
+            surroundings.err().println("holdfast: " + left);
+            surroundings.err().flush();
+        }
     }
 
     @Override
@@ -51,17 +71,27 @@ final class ProgressView implements ProgressListener, AutoCloseable {
     }
 
     private void draw(String line) {
-        surroundings.err().print("\r" + line + " ".repeat(Math.max(0, drawnChars - line.length())));
+        surroundings.err().print("\r" + NO_WRAP + line + CLEAR_REST + WRAP);
         surroundings.err().flush();
-        drawnChars = line.length();
+        drawn = true;
     }
 
     /** Leaves the last line as it stands. */
     @Override
     public void close() {
-        if (drawnChars > 0) {
+        try {
+            Runtime.getRuntime().removeShutdownHook(interrupted);
+        } catch (IllegalStateException e) {
+            // The user ends this command: the hook says so.
+            return;
+        }
+        endLine();
+    }
+
+    private void endLine() {
+        if (drawn) {
             surroundings.err().println();
-            drawnChars = 0;
+            drawn = false;
         }
     }
 }

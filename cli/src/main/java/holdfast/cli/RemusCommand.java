@@ -149,7 +149,14 @@ final class RemusCommand extends NodeCommand {
             return;
         }
         DomainStatus status;
-        try (ProgressView view = new ProgressView(holdfast.surroundings)) {
+        try (ProgressView view =
+                new ProgressView(
+                        holdfast.surroundings,
+                        "the node goes on; `holdfast status "
+                                + domain
+                                + "` shows it, `holdfast unprotect "
+                                + domain
+                                + "` ends it")) {
             status = holdfast.node().remus(request, view);
         }
         answer(status, sentence(status));

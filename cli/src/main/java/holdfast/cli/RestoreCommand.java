@@ -45,7 +45,9 @@ final class RestoreCommand extends NodeCommand {
         Map<String, String> moved = new TreeMap<>();
         paths.forEach((from, to) -> moved.put(from, holdfast.surroundings.path(to).toString()));
         DomainStatus status;
-        try (ProgressView view = new ProgressView(holdfast.surroundings)) {
+        try (ProgressView view =
+                new ProgressView(
+                        holdfast.surroundings, "the restore goes on; `holdfast list` shows it")) {
             status =
                     holdfast.node()
                             .restore(

@@ -80,7 +80,10 @@ final class SaveCommand extends NodeCommand {
                 new SaveRequest(
                         domain, holdfast.surroundings.path(file).toString(), after.choice());
         SaveResult result;
-        try (ProgressView view = new ProgressView(holdfast.surroundings)) {
+        try (ProgressView view =
+                new ProgressView(
+                        holdfast.surroundings,
+                        "the save goes on; `holdfast save --cancel " + domain + "` ends it")) {
             result = holdfast.node().save(request, view);
         }
         answer(

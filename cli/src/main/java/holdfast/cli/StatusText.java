@@ -65,7 +65,8 @@ final class StatusText {
                             + ", "
                             + disk.access()
                             + ", "
-                            + Figures.bytes(disk.bytes()));
+                            + Figures.bytes(disk.bytes())
+                            + (disk.peer() == null ? "" : ", peer " + disk.peer()));
         }
         if (status.remusBackup() != null) {
             line("backup", status.remusBackup());
@@ -175,8 +176,8 @@ final class StatusText {
                             "looking for a node, one of "
                                     + nodes
                                     + "; next try in "
-                                    + Figures.millis(is.nextTryMillis() * 1000)
-                                    + " ms, "
+                                    + Figures.millis(is.nextTryMillis())
+                                    + " s, "
                                     + Figures.count(is.attempts(), "attempt", "attempts")
                                     + " in vain");
         }
@@ -207,18 +208,22 @@ final class StatusText {
                             + Figures.bytes(is.memoryBytes())
                             + ", round "
                             + is.round()
-                            + ", "
-                            + Figures.bytes(is.bytesPerSecond())
-                            + "/s");
-            line(
-                    "  guest writes",
-                    is.dirtyPagesPerSecond()
-                            + " pages/s; downtime as it is "
-                            + String.format(Locale.ROOT, "%.1f", is.expectedDowntimeMillis())
-                            + " ms"
-                            + (is.throttlePercent() > 0
-                                    ? "; slowed down by " + is.throttlePercent() + " %"
-                                    : ""));
+                            + (is.bytesPerSecond() > 0
+                                    ? ", " + Figures.bytes(is.bytesPerSecond()) + "/s"
+                                    : "")
+                            + String.format(Locale.ROOT, ", %.1f s", is.elapsedMillis() / 1000.0));
+            // Both are known of a whole round only.
+            if (is.bytesPerSecond() > 0) {
+                line(
+                        "  guest writes",
+                        is.dirtyPagesPerSecond()
+                                + " pages/s; downtime as it is "
+                                + String.format(Locale.ROOT, "%.1f", is.expectedDowntimeMillis())
+                                + " ms"
+                                + (is.throttlePercent() > 0
+                                        ? "; slowed down by " + is.throttlePercent() + " %"
+                                        : ""));
+            }
         }
         if (is.downtimeMillis() > 0) {
             line(

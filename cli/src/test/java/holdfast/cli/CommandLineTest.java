@@ -7,7 +7,6 @@ import holdfast.node.api.AttachRequest;
 import holdfast.node.api.DomainSource;
 import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
-import holdfast.node.api.MigrationStatus;
 import holdfast.node.api.RemusRequest;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
@@ -249,7 +248,7 @@ class CommandLineTest {
         assertThat(StatusText.of(FixedNode.LOOKING))
                 .contains(
                         "alone         looking for a node, one of hostB:7227, hostC:7227; next try"
-                                + " in 1500.0 ms, 3 attempts in vain",
+                                + " in 1.5 s, 3 attempts in vain",
                         "  because     hostB:7227: Connection refused");
         node.domains = List.of(FixedNode.LOOKING);
         assertThat(run("list").out()).contains("survivor  looking");
@@ -262,7 +261,7 @@ class CommandLineTest {
                         new Result(
                                 0,
                                 "web runs on hostB: guest stood still 12.5 ms, 320 ms in all\n",
-                                "round 1\n"));
+                                "asking hostB:7227\nround 1\n"));
         assertThat(node.asked).containsExactly(MigrateRequest.of("web", "hostB"));
         node.asked.clear();
         Result lines =
@@ -296,9 +295,17 @@ class CommandLineTest {
                         "--strict",
                         "--events");
         assertThat(lines.out().lines())
-                .hasSize(3)
-                .first()
-                .isEqualTo("{\"event\":\"phase\",\"phase\":\"copying\"}");
+                .hasSize(5)
+                .satisfies(
+                        all -> {
+                            // Nothing has a phase before there is a migration.
+                            assertThat(all.getFirst()).startsWith("{\"event\":\"progress\"");
+                            assertThat(all.get(1))
+                                    .isEqualTo("{\"event\":\"phase\",\"phase\":\"perform\"}");
+                            assertThat(all.get(2)).contains("\"round\":1");
+                            assertThat(all.get(3)).startsWith("{\"event\":\"progress\"");
+                            assertThat(all.getLast()).startsWith("{\"event\":\"result\"");
+                        });
         assertThat(node.asked)
                 .containsExactly(
                         MigrateRequest.of("web", "hostB")
@@ -324,41 +331,16 @@ class CommandLineTest {
                         MigrateRequest.Storage.AUTO,
                         MigrateRequest.Storage.SHARED,
                         MigrateRequest.Storage.COPY);
-        MigrationStatus moved =
-                new MigrationStatus(
-                        "7d1c",
-                        "outgoing",
-                        "hostB",
-                        "hostB:7227",
-                        "moved",
-                        0,
-                        1,
-                        1 << 28,
-                        1 << 27,
-                        1 << 27,
-                        60,
-                        900,
-                        1.5,
-                        0,
-                        320,
-                        12.5,
-                        60,
-                        120_000,
-                        new MigrationStatus.Stages(1, 2, 3, 4, 5),
-                        List.of(),
-                        "as asked",
-                        List.of(
-                                new MigrationStatus.Disk(
-                                        0,
-                                        "/images/web.raw",
-                                        "in-sync",
-                                        1 << 30,
-                                        1 << 30,
-                                        1_100_000_000)));
         assertThat(
                         MigrateCommand.sentence(
                                 new MigrateResult(
-                                        "web", "hostB", "moved", "as asked", 320, 12.5, moved)))
+                                        "web",
+                                        "hostB",
+                                        "moved",
+                                        "as asked",
+                                        320,
+                                        12.5,
+                                        FixedNode.MIGRATION)))
                 .isEqualTo(
                         "web runs on hostB: guest stood still 12.5 ms, 320 ms in all\n"
                                 + "  disk0 was copied to /images/web.raw; its image here stays as"
@@ -373,8 +355,12 @@ class CommandLineTest {
         assertThat(stayed.out()).isEqualTo("web was not moved and runs here: as asked\n");
         assertThat(run("migrate", "web").status()).isEqualTo(2);
         assertThat(run("migrate", "web", "hostB", "--urgent", "--strict").status()).isEqualTo(2);
-        assertThat(run("migrate", "web", "hostB", "--downtime", "0").status()).isEqualTo(2);
-        assertThat(run("migrate", "web", "hostB", "--storage", "cloud").status()).isEqualTo(2);
+        Result never = run("migrate", "web", "hostB", "--downtime", "0");
+        assertThat(never.status()).isEqualTo(2);
+        assertThat(never.err()).contains("downtimeMillis (--downtime) 0: allowed 1 to 60000");
+        Result cloud = run("migrate", "web", "hostB", "--storage", "cloud");
+        assertThat(cloud.status()).isEqualTo(2);
+        assertThat(cloud.err()).contains("expected one of [auto, shared, copy] but was 'cloud'\n");
         assertThat(run("migrate", "web", "hostB", "--cancel").status()).isEqualTo(2);
         assertThat(run("migrate", "web", "--cancel").status()).isZero();
     }
@@ -392,9 +378,10 @@ class CommandLineTest {
         Result result = run(Surroundings.Terminal.PRESENT, "save", "web", "web.save");
         assertThat(result.err())
                 .isEqualTo(
-                        "\r"
-                            + "[#######.......................] 25% saving memory, 1 of 4 MiB\r"
-                            + "[##############################] 100% saving memory, 4 of 4 MiB\n");
+                        "\r\u001b[?7l[#######.......................] 25% saving memory, 1 of 4"
+                                + " MiB\u001b[K\u001b[?7h"
+                                + "\r\u001b[?7l[##############################] 100% saving memory,"
+                                + " 4 of 4 MiB\u001b[K\u001b[?7h\n");
         assertThat(result.out())
                 .isEqualTo(
                         "web is saved: "
@@ -634,6 +621,39 @@ class CommandLineTest {
         assertThat(new String(check.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
                 .isEmpty();
         assertThat(check.exitValue()).isZero();
+        assertThat(result.out()).contains("_args=(\"auto\" \"shared\" \"copy\")");
+    }
+
+    @ParameterizedTest
+    @ValueSource(
+            strings = {
+                "status",
+                "pause",
+                "unpause",
+                "destroy",
+                "save",
+                "migrate",
+                "remus",
+                "unprotect",
+                "failover"
+            })
+    void a_domain_is_completed_where_a_command_takes_one(String command) throws Exception {
+        Path script =
+                Files.writeString(directory.resolve("completion"), run("completion", "bash").out());
+        Process shell =
+                new ProcessBuilder(
+                                "bash",
+                                "-c",
+                                "holdfast() { echo web; echo database; }; . \"$0\";"
+                                        + " COMP_WORDS=(holdfast \"$1\" w); COMP_CWORD=2;"
+                                        + " _holdfast_or_domain; echo \"${COMPREPLY[*]}\"",
+                                script.toString(),
+                                command)
+                        .redirectErrorStream(true)
+                        .start();
+        assertThat(shell.waitFor(10, TimeUnit.SECONDS)).isTrue();
+        assertThat(new String(shell.getInputStream().readAllBytes(), StandardCharsets.UTF_8))
+                .isEqualTo("web\n");
     }
 
     @Test

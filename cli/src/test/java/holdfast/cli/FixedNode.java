@@ -7,6 +7,7 @@ import holdfast.node.api.DomainSource;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
+import holdfast.node.api.MigrationStatus;
 import holdfast.node.api.NodeApi;
 import holdfast.node.api.NodeInfo;
 import holdfast.node.api.Progress;
@@ -23,6 +24,39 @@ import java.util.List;
 
 /** A node that always answers the same, and remembers what it was asked. */
 final class FixedNode implements NodeApi {
+    /** In its second round, with a disk that is copied. */
+    static final MigrationStatus MIGRATION =
+            new MigrationStatus(
+                    "7d1c",
+                    "outgoing",
+                    "hostB",
+                    "hostB:7227",
+                    "perform",
+                    0,
+                    1,
+                    1 << 28,
+                    1 << 27,
+                    1 << 27,
+                    60,
+                    900,
+                    1.5,
+                    0,
+                    320,
+                    12.5,
+                    60,
+                    120_000,
+                    new MigrationStatus.Stages(1, 2, 3, 4, 5),
+                    List.of(),
+                    "",
+                    List.of(
+                            new MigrationStatus.Disk(
+                                    0,
+                                    "/images/web.raw",
+                                    "in-sync",
+                                    1 << 30,
+                                    1 << 30,
+                                    1_100_000_000)));
+
     final List<Object> asked = new ArrayList<>();
 
     /** What every command answers instead, where set. */
@@ -275,7 +309,9 @@ final class FixedNode implements NodeApi {
 
     @Override
     public MigrateResult migrate(MigrateRequest request, ProgressListener progress) {
-        progress.progress(new Progress("copying", 1, 1, 2, "round 1", null));
+        progress.progress(new Progress("preparing", 0, 0, 0, "asking hostB:7227", null));
+        progress.progress(new Progress("copying", 1, 1, 2, "round 1", MIGRATION));
+        progress.progress(new Progress("copying", 1, 2, 2, "round 1", MIGRATION));
         return answer(
                 request,
                 new MigrateResult(

@@ -446,6 +446,7 @@ class MigrateReceiveTest {
                 "migrate-receive",
                 "migrate-receive --output",
                 "migrate-receive --output .",
+                "migrate-receive --output /dev/null",
                 "migrate-receive --output missing/image",
                 "migrate-receive --output image --max-bytes 0",
                 "migrate-receive --output image --max-bytes many",

@@ -1,6 +1,7 @@
 package holdfast.node;
 
 import holdfast.engine.migrate.Feature;
+import holdfast.engine.migrate.FeaturePlan;
 import holdfast.node.api.ApiException;
 import holdfast.node.api.DomainStatus;
 import holdfast.qemu.launch.DomainSpec;
@@ -35,7 +36,9 @@ final class ArrivalLook {
         }
         registry.requireRoom(spec, replica().map(DomainSpec::memoryBytes).orElse(0L));
         GuestFiles.requireBoot(spec);
-        requireBridges();
+        if (!new FeaturePlan(features).isBestEffort(Feature.NETWORK)) {
+            requireBridges();
+        }
         for (Feature feature : features) {
             if (feature.necessity() == Feature.Necessity.REQUIRED
                     && feature.name().startsWith(Feature.HOOK_PREFIX)) {

@@ -92,7 +92,11 @@ final class ArrivingDomain implements Arrival {
         Thread reserving =
                 Thread.ofPlatform().name("reserve-" + domain.name()).daemon().start(reservation);
         try {
-            place.makeTaps(spec);
+            place.makeTaps(
+                    spec,
+                    plan.isBestEffort(Feature.NETWORK)
+                            ? DomainPlace.NoBridge.LEFT_OUT
+                            : DomainPlace.NoBridge.FAILS);
             QemuArrival started =
                     QemuArrival.start(
                             spec,

@@ -38,6 +38,7 @@ final class ArrivingFeatures {
     private final HookPlace hooks;
     private final Map<String, String> environment;
     private Optional<FeatureReport> cached = Optional.empty();
+    private Optional<FeatureReport> unconnected = Optional.empty();
     private Optional<HypervisorException> untaken = Optional.empty();
 
     /** Where hooks are and how long one may take. */
@@ -116,6 +117,7 @@ final class ArrivingFeatures {
                 // Asking which bridge a tap is on takes some milliseconds: not in the pause.
                 FeatureReport bridges = tried(feature, this::bridges);
                 if (bridges.result() == Result.FAILED) {
+                    unconnected = Optional.of(bridges);
                     reports.add(bridges);
                 }
             }
@@ -146,7 +148,7 @@ final class ArrivingFeatures {
             case Feature.DEVICES -> tried(feature, () -> devices(qemu));
             case Feature.DISK -> tried(feature, () -> disks(qemu));
             case Feature.DISK_CACHE -> cached.orElseGet(() -> tried(feature, this::fillCache));
-            case Feature.NETWORK -> tried(feature, this::network);
+            case Feature.NETWORK -> unconnected.orElseGet(() -> tried(feature, this::network));
             default -> tried(feature, () -> hooked(hook(feature), Hook.Verb.INIT));
         };
     }
@@ -210,11 +212,11 @@ final class ArrivingFeatures {
                 locked++;
             }
         }
-        return spec.disks().size()
-                + " images are open, "
+        return "images open: "
+                + spec.disks().size()
+                + ", locked for writing: "
                 + locked
-                + " locked for writing"
-                + (copies.isEmpty() ? "" : ", " + copies.size() + " copied here and forced");
+                + (copies.isEmpty() ? "" : ", copied here and forced: " + copies.size());
     }
 
     /** Whether a process has a lock on a file, as its own descriptors show it. */

@@ -34,7 +34,9 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.io.IOException;
+import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.EnumSet;
@@ -291,6 +293,7 @@ final class DomainOperations {
             case UNPROTECTED, SURVIVOR -> {}
         }
         HostedDomain.Body body = requireDecided(domain);
+        requireSavable(Path.of(request.file()));
         boolean stands = body.operated().isHeld(OperatedDomain.Hold.OPERATOR);
         Optional<DirtyTracker> tracker = stands ? Optional.empty() : tracker(domain, body);
         DomainSaving saving =
@@ -356,6 +359,23 @@ final class DomainOperations {
         }
     }
 
+    /** The whole file takes the place of what has its name: known before a byte is written. */
+    private static void requireSavable(Path file) {
+        if (Files.exists(file) && !Files.isRegularFile(file)) {
+            throw ApiException.badRequest(
+                    "cannot save to "
+                            + file
+                            + ": it is "
+                            + (Files.isDirectory(file) ? "a directory" : "a device, pipe or socket")
+                            + "; expected the name of a file");
+        }
+        Path directory = file.toAbsolutePath().getParent();
+        if (directory == null || !Files.isDirectory(directory)) {
+            throw ApiException.badRequest(
+                    "cannot save to " + file + ": there is no directory " + directory);
+        }
+    }
+
     /** What became of the domain after a save that failed; it says what is so. */
     private static String goesOn(HostedDomain domain, DomainSaving saving, Exception failure) {
         try {
@@ -404,6 +424,12 @@ final class DomainOperations {
     HostedDomain restore(RestoreRequest request, ProgressListener progress) {
         Path file = Path.of(request.file());
         try (SavedDomain reading = new SavedDomain(file, progress)) {
+            if (reading.specJson().contains("\"c_info\"")) {
+                throw ApiException.badRequest(
+                        file
+                                + " is a domain of Xen's, which cannot be run here; `holdfast"
+                                + " stream inspect` describes it");
+            }
             DomainSpec saved = DomainFile.parse(request.file(), reading.specJson());
             DomainSpec named = request.name() == null ? saved : renamed(saved, request.name());
             DomainSpec placed = new MovedPaths(request.paths()).in(named);
@@ -442,12 +468,19 @@ final class DomainOperations {
                     e);
         } catch (IOException e) {
             throw new ApiException(
-                    ApiException.Kind.BAD_REQUEST,
-                    "cannot read " + file + ": " + e.getMessage(),
-                    e);
+                    ApiException.Kind.BAD_REQUEST, "cannot read " + file + ": " + reason(e), e);
         } catch (HypervisorException e) {
             throw translated(e);
         }
+    }
+
+    /** Java's own text for a file that is missing or forbidden is its name alone. */
+    private static String reason(IOException e) {
+        return switch (e) {
+            case NoSuchFileException _ -> "there is no such file";
+            case AccessDeniedException _ -> "no right to";
+            default -> e.getMessage();
+        };
     }
 
     private static DomainSpec renamed(DomainSpec spec, String name) {

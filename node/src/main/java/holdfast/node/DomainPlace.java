@@ -59,6 +59,19 @@ record DomainPlace(QemuFiles files, Path deviceState) {
      * restarted daemon removes them too.
      */
     void makeTaps(DomainSpec spec) {
+        makeTaps(spec, NoBridge.FAILS);
+    }
+
+    /** What becomes of a tap whose bridge this host has not. */
+    enum NoBridge {
+        /** It is not made, nor are those after it. */
+        FAILS,
+        /** It is made, on no bridge. */
+        LEFT_OUT
+    }
+
+    /** Likewise. */
+    void makeTaps(DomainSpec spec, NoBridge missing) {
         List<String> made = new ArrayList<>();
         try {
             Files.createDirectories(files.directory());
@@ -67,7 +80,12 @@ record DomainPlace(QemuFiles files, Path deviceState) {
                         && !Taps.exists(tap)) {
                     made.add(tap);
                     Files.write(files.directory().resolve(TAPS), made);
-                    Taps.create(tap, bridge);
+                    Taps.create(
+                            tap,
+                            switch (missing) {
+                                case FAILS -> bridge;
+                                case LEFT_OUT -> bridge.filter(Taps::exists);
+                            });
                 }
             }
         } catch (IOException e) {

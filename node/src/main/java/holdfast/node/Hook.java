@@ -7,6 +7,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
@@ -101,8 +102,10 @@ record Hook(String name, Path executable, Duration limit) {
     }
 
     private static void end(Process process) {
-        process.descendants().forEach(ProcessHandle::destroyForcibly);
-        process.destroyForcibly();
+        List<ProcessHandle> children = process.descendants().toList();
+        // By its handle: Process.destroyForcibly would close the pipe before what it said is read.
+        process.toHandle().destroyForcibly();
+        children.forEach(ProcessHandle::destroyForcibly);
     }
 
     /** A child that was left behind may keep the pipe open: its words are not waited for. */

@@ -246,8 +246,9 @@ final class HostedDomain {
                                                 + name
                                                 + "\" does not run here; it is "
                                                 + view.state().text()
-                                                + " as "
-                                                + view.role().text()));
+                                                + view.event()
+                                                        .map(event -> ": " + event.text())
+                                                        .orElse("")));
     }
 
     /**

@@ -10,8 +10,12 @@ import java.util.Locale;
 final class MoveProgress {
     private static final double MIB = 1 << 20;
 
+    /** A rate of less than this is none. */
+    private static final long FIRST_RATE_MILLIS = 400;
+
     private int round = -1;
     private long roundFrom;
+    private long roundFromMillis;
     private long disksFromMillis = -1;
     private long disksFromBytes;
 
@@ -19,6 +23,7 @@ final class MoveProgress {
         if (status.round() != round) {
             round = status.round();
             roundFrom = status.sentBytes();
+            roundFromMillis = status.elapsedMillis();
         }
         return switch (status.phase()) {
             case "disks" -> disks(status);
@@ -82,6 +87,8 @@ final class MoveProgress {
                         : status.dirtyPages() * GuestMemory.PAGE_BYTES;
         long done = Math.min(status.sentBytes() - roundFrom, total);
         double rate = status.bytesPerSecond() / MIB;
+        long sent = status.sentBytes() - roundFrom;
+        long millis = status.elapsedMillis() - roundFromMillis;
         StringBuilder text = new StringBuilder();
         text.append(
                 String.format(
@@ -99,6 +106,14 @@ final class MoveProgress {
                             status.dirtyPagesPerSecond(),
                             status.expectedDowntimeMillis(),
                             Math.max(0, total - done) / (double) status.bytesPerSecond()));
+        } else if (sent > 0 && millis >= FIRST_RATE_MILLIS) {
+            // Before a whole round there is this one's rate; zero pages take next to nothing of it.
+            text.append(
+                    String.format(
+                            Locale.ROOT,
+                            ", %.1f MiB/s, round ends in at most %.1f s",
+                            sent / MIB / millis * 1000,
+                            Math.max(0, total - done) * millis / 1000.0 / sent));
         }
         if (status.throttlePercent() > 0) {
             text.append(", slowed down by ").append(status.throttlePercent()).append(" %");

@@ -77,7 +77,18 @@ final class PrimaryHost {
                     }
                     case STAY_ALONE -> Optional.empty();
                 };
-        Begun begun = begin(domain, request, request.nodes(), wish, progress);
+        Begun begun;
+        try {
+            begun = begin(domain, request, request.nodes(), wish, progress);
+        } catch (ApiException e) {
+            // With --no-wait nobody else hears of it.
+            switch (domain.view().role()) {
+                case UNPROTECTED, SURVIVOR ->
+                        domain.replace(v -> v.telling("not protected: " + e.getMessage()));
+                case PRIMARY, SECONDARY, MOVING, ARRIVING -> {}
+            }
+            throw e;
+        }
         begun.following().awaitProtection(begun.session(), progress);
     }
 

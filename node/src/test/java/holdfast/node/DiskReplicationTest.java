@@ -270,6 +270,8 @@ class DiskReplicationTest {
                 .hasMessageContaining(why);
         assertThat(a.status("g").role()).isEqualTo(Role.UNPROTECTED);
         assertThat(a.status("g").state()).isEqualTo(State.RUNNING);
+        // Whoever did not wait for it reads it there.
+        assertThat(a.status("g").lastEvent().text()).startsWith("not protected: ").contains(why);
         assertThat(b.list()).noneMatch(domain -> domain.name().equals("g"));
     }
 }

@@ -20,6 +20,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.Function;
+import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 
 /** Two daemons that can be killed, and a proxy on the way from each to the other. */
@@ -115,13 +116,18 @@ final class MigratingPair implements AutoCloseable {
 
     /** Moves the domain from where it runs to the other host; it has to. */
     MigrateResult moveOn() throws InterruptedException {
+        return moveOn(UnaryOperator.identity());
+    }
+
+    MigrateResult moveOn(UnaryOperator<MigrateRequest> how) throws InterruptedException {
         boolean there = runs(a.client());
         TestDaemon from = there ? a : b;
         TestDaemon to = there ? b : a;
         String node = there ? aHears + ":" + proxy.port() : bHears + ":" + back.port();
         proxy.arm();
         MigrateResult moved =
-                from.client().migrate(MigrateRequest.of("g", node), ProgressListener.none());
+                from.client()
+                        .migrate(how.apply(MigrateRequest.of("g", node)), ProgressListener.none());
         assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
         assertThat(runs(to.client())).isTrue();
         assertThat(running()).isEqualTo(1);

@@ -267,6 +267,18 @@ class MigrationFeatureTest {
         at(Cable.End.A, "ip", "link", "add", "hfbr", "type", "bridge");
         try (MonitorWatch watch = create(nic("hft", "hfbr"))) {
             stays(pair.migrate(request()), watch, Guest.NEVER_STOPPED, "hfbr");
+            MigrateResult evacuated =
+                    pair.moveOn(request -> request.withPolicy(MigrateRequest.Policy.URGENT));
+            assertThat(evacuated.migration().features())
+                    .filteredOn(feature -> feature.name().equals("network"))
+                    .singleElement()
+                    .satisfies(
+                            network -> {
+                                assertThat(network.result()).isEqualTo("failed");
+                                assertThat(network.detail())
+                                        .contains("tap hft is on no bridge, expected hfbr");
+                            });
+            pair.moveOn();
             at(Cable.End.B, "ip", "link", "add", "hfbr", "type", "bridge");
             pair.moveOn();
         } finally {

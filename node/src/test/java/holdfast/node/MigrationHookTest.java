@@ -30,7 +30,7 @@ class MigrationHookTest {
     private enum Way {
         EXIT("echo no; exit 1", "exit status 1: no"),
         SIGNAL("echo ouch; kill -9 $$", "exit status 137: ouch"),
-        HANG("echo slow; sleep 600", "did not end within 10000 ms and was killed");
+        HANG("echo slow; sleep 600", "did not end within 10000 ms and was killed; it said: slow");
 
         private final String script;
         private final String said;

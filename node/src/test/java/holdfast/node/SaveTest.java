@@ -100,7 +100,13 @@ class SaveTest {
             Path nowhere = hosts.directory.resolve("absent/g.save");
             assertThatThrownBy(() -> save(a, nowhere, After.END))
                     .isInstanceOf(ApiException.class)
-                    .hasMessageContaining("goes on here");
+                    .hasMessageContaining("there is no directory");
+            assertThatThrownBy(() -> save(a, hosts.directory, After.END))
+                    .hasMessageContaining("is a directory");
+            // A file that takes the place of a device would break more than this domain.
+            assertThatThrownBy(() -> save(a, Path.of("/dev/null"), After.END))
+                    .hasMessageContaining("a device, pipe or socket");
+            assertThat(Files.isRegularFile(Path.of("/dev/null"))).isFalse();
             assertThat(a.status("g").state()).isEqualTo(State.RUNNING);
             try (var left = Files.list(hosts.directory)) {
                 assertThat(left).noneMatch(path -> path.toString().contains("g.save"));

@@ -33,6 +33,15 @@ public record FeaturePlan(List<Feature> features) {
         features = List.copyOf(features);
     }
 
+    /** Whether this feature is brought up, and the migration goes on without it where it fails. */
+    public boolean isBestEffort(String name) {
+        return features.stream()
+                .anyMatch(
+                        feature ->
+                                feature.name().equals(name)
+                                        && feature.necessity() == Necessity.BEST_EFFORT);
+    }
+
     /**
      * The plan for these wishes.
      *

@@ -143,12 +143,12 @@ public record MigrateRequest(
         ApiException.require("onTimeout", onTimeout);
         require = require == null ? List.of() : List.copyOf(require);
         bestEffort = bestEffort == null ? List.of() : List.copyOf(bestEffort);
-        range("downtimeMillis", downtimeMillis, 1, 60_000);
-        range("roundsMax", roundsMax, 1, 1_000);
-        range("bandwidthMibPerSecond", bandwidthMibPerSecond, 0, 1 << 20);
-        range("connections", connections, 1, 16);
-        range("timeoutSeconds", timeoutSeconds, 0, 7 * 24 * 3600);
-        range("featureSeconds", featureSeconds, 1, 600);
+        range("downtimeMillis (--downtime)", downtimeMillis, 1, 60_000);
+        range("roundsMax (--max-rounds)", roundsMax, 1, 1_000);
+        range("bandwidthMibPerSecond (--bandwidth)", bandwidthMibPerSecond, 0, 1 << 20);
+        range("connections (--connections)", connections, 1, 16);
+        range("timeoutSeconds (--timeout)", timeoutSeconds, 0, 7 * 24 * 3600);
+        range("featureSeconds (--feature-timeout)", featureSeconds, 1, 600);
     }
 
     /** With everything as it is by default. */

@@ -15,6 +15,7 @@ import holdfast.node.api.DomainStatus;
 import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
 import holdfast.node.disk.ReplicaImages;
+import holdfast.node.disk.ReplicaRoom;
 import holdfast.node.link.SessionAccepter;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusSecondary;
@@ -49,6 +50,7 @@ final class SecondaryHost implements SessionAccepter {
     private final Registry registry;
     private final Reprotector reprotector;
     private final FormerOwner formerOwner;
+    private final ReplicaRoom room = new ReplicaRoom();
     private final ConcurrentHashMap<UUID, Replica> replicas = new ConcurrentHashMap<>();
 
     SecondaryHost(Registry registry, Reprotector reprotector) {
@@ -171,7 +173,7 @@ final class SecondaryHost implements SessionAccepter {
         return session.disks().isEmpty()
                 ? Optional.empty()
                 : Optional.of(
-                        ReplicaImages.open(
+                        room.open(
                                 registry.journals(),
                                 session.session(),
                                 spec.name(),
@@ -450,6 +452,7 @@ final class SecondaryHost implements SessionAccepter {
                 case SecondaryOutcome.Survived(long epoch, String reason) ->
                         survived((QemuDomain) survivor.orElseThrow(), epoch, reason);
                 case SecondaryOutcome.Discarded(String reason) -> {
+                    disks.ifPresent(images -> room.over(domain.name(), images));
                     over(Standing.DISCARDED, entry.generation());
                     registry.ended(domain, "the replica was discarded: " + reason);
                     place.remove();

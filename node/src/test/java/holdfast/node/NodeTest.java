@@ -479,7 +479,8 @@ class NodeTest {
             if (System.nanoTime() - until > 0) {
                 throw new AssertionError("not within 30 s: " + status);
             }
-            Thread.sleep(20);
+            // Figures, such as counts of epochs, change without a word.
+            node.awaitChange(domain, status.change(), 20);
         }
     }
 }

@@ -140,6 +140,8 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                             e.getMessage());
                 }
             }
+            // A QEMU that waits until it can send more does not notice that its own end was shut.
+            served.cut("QEMU waits for its mirrored disk writes to be taken");
         }
     }
 

@@ -178,7 +178,7 @@ class MigrationTest {
                     .anySatisfy(
                             feature -> {
                                 assertThat(feature.name()).isEqualTo("disk");
-                                assertThat(feature.detail()).contains("1 locked for writing");
+                                assertThat(feature.detail()).contains("locked for writing: 1");
                             });
             MigrateResult back = b.migrate(to(a), ProgressListener.none());
             assertThat(back.outcome()).as(back.reason()).isEqualTo("moved");

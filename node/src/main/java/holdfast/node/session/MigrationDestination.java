@@ -15,13 +15,14 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.link.TcpDestinationLink;
-import holdfast.qemu.linux.CompilerThreads;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.link.LinkMessage;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 import java.time.Duration;
+import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
@@ -55,7 +56,7 @@ public final class MigrationDestination {
                             "more events than the session could handle in time"));
     private final CountDownLatch over = new CountDownLatch(1);
     private final PauseLines lines = new PauseLines();
-    private Optional<CompilerThreads.Held> compilers = Optional.empty();
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
 
@@ -85,19 +86,19 @@ public final class MigrationDestination {
     public MigrationAccepter.Decision.Accepted accepted(
             GuestMemory memory, Optional<AcceptCookie> copies, Optional<DiskWrites> disks) {
         return new MigrationAccepter.Decision.Accepted(
-                memory, copies, disks, queue::post, this::start, this::neverStarted);
+                memory, copies, disks, this::post, this::start, this::neverStarted);
     }
 
     private void start(TcpDestinationLink link) {
         Thread.ofPlatform()
                 .name("migrate-destination-" + opening.domain())
                 .daemon()
-                .start(() -> run(link));
+                .start(PauseThreads.body(() -> run(link)));
     }
 
     private void neverStarted(String reason) {
-        arrival.discard(reason, java.util.List.of());
-        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, java.util.List.of());
+        arrival.discard(reason, List.of());
+        DestinationOutcome ended = new DestinationOutcome.RolledBack(reason, List.of());
         listener.finished(ended, Optional.empty());
         outcome = Optional.of(ended);
         over.countDown();
@@ -117,7 +118,7 @@ public final class MigrationDestination {
                 new DestinationSession(
                         new DestinationMachine(plan, opening.generation(), storage),
                         new DestinationSession.Ports(
-                                arrival, link, link.pages(), System::nanoTime, new Observer()));
+                                arrival, link, link.pages(), System::nanoTime, new Observer(link)));
         try {
             session.start();
             while (!(session.state() instanceof DestinationState.Finished)) {
@@ -152,14 +153,41 @@ public final class MigrationDestination {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
-        compilers.ifPresent(CompilerThreads.Held::close);
+        pause.ifPresent(PauseThreads.Held::close);
         listener.broken(failure);
         over.countDown();
     }
 
     /** Something happened here. Never blocks. */
     public void post(DestinationEvent event) {
+        if (endsIt(event)) {
+            // The session's thread may be waiting for a hook, and the guest for that.
+            arrival.giveUp();
+        }
         queue.post(event);
+    }
+
+    private static boolean endsIt(DestinationEvent event) {
+        return switch (event) {
+            case DestinationEvent.SourceCancelled _,
+                    DestinationEvent.SourceLost _,
+                    DestinationEvent.SourceViolated _,
+                    DestinationEvent.Failed _ ->
+                    true;
+            case DestinationEvent.Prepared _,
+                    DestinationEvent.BaseArrived _,
+                    DestinationEvent.SectionsArrived _,
+                    DestinationEvent.StreamsWhole _,
+                    DestinationEvent.DisksForced _,
+                    DestinationEvent.SourcePerformed _,
+                    DestinationEvent.FeatureTried _,
+                    DestinationEvent.FeatureDown _,
+                    DestinationEvent.SourceHandedOver _,
+                    DestinationEvent.Runs _,
+                    DestinationEvent.NeverRan _,
+                    DestinationEvent.MayHaveRun _ ->
+                    false;
+        };
     }
 
     public LinkMessage.OpenMigration opening() {
@@ -192,6 +220,12 @@ public final class MigrationDestination {
     }
 
     private final class Observer implements DestinationObserver {
+        private final TcpDestinationLink link;
+
+        Observer(TcpDestinationLink link) {
+            this.link = link;
+        }
+
         @Override
         public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
             state = to;
@@ -222,11 +256,11 @@ public final class MigrationDestination {
             boolean begins =
                     event instanceof DestinationEvent.SectionsArrived
                             || guest(to) == PauseLines.Guest.PAUSED;
-            if (begins && compilers.isEmpty()) {
-                compilers = Optional.of(CompilerThreads.holdBack());
+            if (begins && pause.isEmpty()) {
+                pause = Optional.of(PauseThreads.first(link.threads()));
             } else if (to instanceof DestinationState.TakingDown
                     || to instanceof DestinationState.Finished) {
-                compilers.ifPresent(CompilerThreads.Held::close);
+                pause.ifPresent(PauseThreads.Held::close);
             }
         }
 

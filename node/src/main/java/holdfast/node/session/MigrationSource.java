@@ -20,7 +20,7 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.link.TcpSourceLink;
-import holdfast.qemu.linux.CompilerThreads;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 
@@ -122,7 +122,7 @@ public final class MigrationSource {
     private final Map<SourceObserver.Stage, Long> stages =
             new EnumMap<>(SourceObserver.Stage.class);
     private final PauseLines lines = new PauseLines();
-    private Optional<CompilerThreads.Held> compilers = Optional.empty();
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private volatile SourceState state;
     private volatile Optional<Cookies.Prepared> prepared = Optional.empty();
     private volatile Optional<SourceOutcome> outcome = Optional.empty();
@@ -224,7 +224,7 @@ public final class MigrationSource {
                 Thread.ofPlatform()
                         .name("migrate-source-" + domain())
                         .daemon()
-                        .unstarted(() -> run(tracking));
+                        .unstarted(PauseThreads.body(() -> run(tracking)));
     }
 
     private static SourceSession.Deadlines deadlines(Settings settings) {
@@ -305,7 +305,7 @@ public final class MigrationSource {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
-        compilers.ifPresent(CompilerThreads.Held::close);
+        pause.ifPresent(PauseThreads.Held::close);
         fault = Optional.of(failure);
         listener.broken(failure);
     }
@@ -453,10 +453,10 @@ public final class MigrationSource {
         public void transition(SourceState from, SourceEvent event, SourceState to) {
             state = to;
             if (guest(from) != guest(to)) {
-                compilers.ifPresent(CompilerThreads.Held::close);
-                compilers =
+                pause.ifPresent(PauseThreads.Held::close);
+                pause =
                         switch (guest(to)) {
-                            case PAUSED -> Optional.of(CompilerThreads.holdBack());
+                            case PAUSED -> Optional.of(PauseThreads.first(link.threads()));
                             case ELSE -> Optional.empty();
                         };
             }

@@ -11,6 +11,7 @@ import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuProcess;
 import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.launch.StandbyCommandLine;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpCommand;
@@ -21,9 +22,11 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -49,6 +52,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private final StateSaver saver;
     private final PluggedDevices plugged;
     private final QmpClient.Subscription events;
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<MappedMemory> memory;
     private boolean suspended;
     private boolean disturbed;
@@ -170,6 +174,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
             Path stateDirectory,
             Optional<MappedMemory> memory) {
         RunningQemu found = RunningQemu.inspect(qmp, process);
+        PauseThreads.calm(process.pid());
         ReachableFiles.makeDirectory(stateDirectory, process);
         return new QemuDomain(
                 qmp, found, StateSaver.open(qmp, stateDirectory, found.ramBackend()), memory);
@@ -202,7 +207,31 @@ public final class QemuDomain implements Domain, AutoCloseable {
         stopBeforeSaving(StateSaver.Images.RELEASED);
     }
 
+    /** The threads that run the guest. */
+    Set<Integer> processors() {
+        Set<Integer> numbers = new HashSet<>();
+        qmp.execute("query-cpus-fast").forEach(cpu -> numbers.add(cpu.path("thread-id").asInt()));
+        return numbers;
+    }
+
+    /**
+     * Lets QEMU, who hears its answers and the calling thread run before all others.
+     *
+     * @param without threads of it that stay as they are
+     */
+    PauseThreads.Held first(Set<Integer> without) {
+        PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), without);
+        PauseThreads.Held answers =
+                PauseThreads.first(List.of(qmp.reader(), Thread.currentThread()));
+        return () -> {
+            answers.close();
+            emulator.close();
+        };
+    }
+
     private void stopBeforeSaving(StateSaver.Images images) {
+        // Its processors, too: a guest stands still when the last of them has come to a stop.
+        pause = Optional.of(first(Set.of()));
         qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
         suspended = true;
     }
@@ -218,6 +247,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
                 throw new GuestShutDownException("cont", reason.get(), e);
             }
             throw e;
+        } finally {
+            pause.ifPresent(PauseThreads.Held::close);
         }
         // QEMU tells of it before it answers.
         long wentOnMicros = resumedMicros;

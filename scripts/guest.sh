@@ -2,6 +2,8 @@
 # Builds the guest that the demo, the tests and the measurements boot: a Debian cloud kernel and an initramfs with busybox, Redis
 # and mke2fs, unpacked (never installed) from Debian packages. Prints the directory that holds vmlinuz and initrd.gz.
 # Sourced, it offers holdfast_guest, which sets HOLDFAST_GUEST_DIR. A HOLDFAST_GUEST_DIR set beforehand is used as it is.
+# With --storage: another one, with Debian's full kernel and its drivers for AHCI and virtio-scsi, which the cloud kernel leaves out;
+# HOLDFAST_STORAGE_GUEST_DIR names it, if set.
 
 holdfast_guest_fail() {
   printf 'holdfast: %s\n' "$@" >&2
@@ -18,10 +20,11 @@ holdfast_guest_package() {
 }
 
 # Downloads the packages into the current directory and prints the name of the kernel's; fails where the lists are empty or stale.
+# $1: the package that depends on the newest kernel.
 holdfast_guest_download() {
   local kernel name packages=()
-  kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | sort -V | tail -n 1)
-  [ -n "$kernel" ] || { echo "apt knows no package linux-image-cloud-amd64" >&2; return 1; }
+  kernel=$(apt-cache depends "$1" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | sort -V | tail -n 1)
+  [ -n "$kernel" ] || { echo "apt knows no package $1" >&2; return 1; }
   for name in busybox-static redis-server redis-tools libc6 libatomic1 liblzf1 libjemalloc2 libstdc++6 libgcc-s1 libsystemd0 libcap2 \
     libgcrypt20 libgpg-error0 liblzma5 libzstd1 liblz4-1 'libssl3|libssl3t64' e2fsprogs 'libext2fs2|libext2fs2t64' libcom-err2 \
     libblkid1 libuuid1; do
@@ -48,15 +51,24 @@ holdfast_guest_program() {
   chmod 755 "$2"
 }
 
-# Builds in the current (temporary) directory: out/vmlinuz and out/initrd.gz. $1: the directory of the guest's own scripts.
+# Builds in the current (temporary) directory: out/vmlinuz and out/initrd.gz. $1: the directory of the guest's own scripts, $2: cloud or
+# storage.
 # Progress goes to descriptor 3, everything else to the log on descriptor 2.
 holdfast_guest_build() {
-  local sources=$1 kernel file module loader version
+  local sources=$1 newest kernel file module loader version modules
+  modules=(failover net_failover virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_net virtio_blk virtio-rng
+    crc16 mbcache jbd2 ext4)
+  case $2 in
+    cloud) newest=linux-image-cloud-amd64 ;;
+    storage)
+      newest=linux-image-amd64
+      modules+=(scsi_common scsi_mod crct10dif_common crc-t10dif crc64 crc64-rocksoft t10-pi sd_mod virtio_scsi libata libahci ahci) ;;
+  esac
   echo "holdfast: fetching the guest's kernel and Redis from Debian ..." >&3
-  if ! kernel=$(holdfast_guest_download); then
+  if ! kernel=$(holdfast_guest_download "$newest"); then
     echo "holdfast: reading Debian's package lists ..." >&3
     holdfast_guest_lists
-    kernel=$(holdfast_guest_download)
+    kernel=$(holdfast_guest_download "$newest")
   fi
 
   echo "holdfast: packing the guest ..." >&3
@@ -69,8 +81,7 @@ holdfast_guest_build() {
   for file in x/sbin/mke2fs x/usr/sbin/mke2fs; do [ ! -f "$file" ] || cp -L "$file" root/usr/sbin/mke2fs; done
 
   # In load order.
-  for module in failover net_failover virtio_ring virtio virtio_pci_modern_dev virtio_pci_legacy_dev virtio_pci virtio_net virtio_blk \
-    virtio-rng crc16 mbcache jbd2 ext4; do
+  for module in "${modules[@]}"; do
     file=$(find x -path '*/modules/*' -name "$module.ko*" -print -quit)
     # Absent means built into this kernel, as newer Debian kernels do with some of them.
     [ -n "$file" ] || continue
@@ -107,31 +118,44 @@ holdfast_guest_build() {
   for file in ./*.deb; do file=${file##*/}; echo "package ${file%.deb}"; done >>out/contents
 }
 
+# Whether a directory holds what a guest boots.
+holdfast_guest_is_in() { [ -r "$1/vmlinuz" ] && [ -r "$1/initrd.gz" ]; }
+
 # Sets and exports HOLDFAST_GUEST_DIR, building the guest first where it is not in the cache.
 holdfast_guest() {
-  local here key cache
-  if [ -n "${HOLDFAST_GUEST_DIR-}" ]; then
-    if [ -r "$HOLDFAST_GUEST_DIR/vmlinuz" ] && [ -r "$HOLDFAST_GUEST_DIR/initrd.gz" ]; then export HOLDFAST_GUEST_DIR; return; fi
-    holdfast_guest_fail "HOLDFAST_GUEST_DIR=$HOLDFAST_GUEST_DIR holds no vmlinuz and initrd.gz." \
+  holdfast_guest_of cloud HOLDFAST_GUEST_DIR
+}
+
+# $1: cloud or storage, $2: the variable that names the directory, or is set to it.
+holdfast_guest_of() {
+  local here key cache kind=$1
+  local -n directory=$2
+  if [ -n "${directory-}" ]; then
+    if holdfast_guest_is_in "$directory"; then export "${!directory}"; return; fi
+    holdfast_guest_fail "${!directory}=$directory holds no vmlinuz and initrd.gz." \
       "  Unset it to have the guest built, or name a directory that scripts/guest.sh printed."
     return
   fi
   here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
   key=$(cat "$here/guest.sh" "$here"/guest/* | sha256sum)
   cache="${XDG_CACHE_HOME:-$HOME/.cache}/holdfast"
-  HOLDFAST_GUEST_DIR="$cache/guest-${key:0:12}"
-  export HOLDFAST_GUEST_DIR
-  if [ -r "$HOLDFAST_GUEST_DIR/vmlinuz" ] && [ -r "$HOLDFAST_GUEST_DIR/initrd.gz" ]; then return; fi
+  # Tests that are run by hand boot the newest guest-*.
+  case $kind in
+    cloud) directory="$cache/guest-${key:0:12}" ;;
+    storage) directory="$cache/storage-guest-${key:0:12}" ;;
+  esac
+  export "${!directory}"
+  if holdfast_guest_is_in "$directory"; then return; fi
 
   if ! command -v apt-get >/dev/null || ! command -v dpkg >/dev/null; then
     holdfast_guest_fail "the guest is made of Debian packages, and this machine has no apt-get and dpkg." \
       "  Run scripts/guest.sh on a Debian 12 machine, copy the directory it prints here, and name it:" \
-      "  export HOLDFAST_GUEST_DIR=/path/to/that/directory"
+      "  export ${!directory}=/path/to/that/directory"
     return
   fi
   # A process of its own keeps shell options, traps and APT_CONFIG from the caller.
   mkdir -p "$cache"
-  bash "$here/guest.sh" --build "$here/guest" "$HOLDFAST_GUEST_DIR"
+  bash "$here/guest.sh" --build "$here/guest" "$directory" "$kind"
 }
 
 # In a process of its own: builds in a directory beside the target, then renames it: a half-built guest is never visible.
@@ -153,14 +177,17 @@ holdfast_guest_build_at() {
   }
   trap holdfast_guest_finish EXIT
   trap 'exit 130' INT TERM
-  holdfast_guest_build "$sources"
+  holdfast_guest_build "$sources" "$3"
   # Whoever renames first wins: a second builder finds the directory there and keeps it.
   mv -T out "$target" || [ -r "$target/initrd.gz" ]
 }
 
 if [ "${BASH_SOURCE[0]}" = "$0" ]; then
   set -euo pipefail
-  if [ "${1-}" = --build ]; then holdfast_guest_build_at "$2" "$3"; exit; fi
-  holdfast_guest
-  echo "$HOLDFAST_GUEST_DIR"
+  case ${1-} in
+    --build) holdfast_guest_build_at "$2" "$3" "$4" ;;
+    --storage) holdfast_guest_of storage HOLDFAST_STORAGE_GUEST_DIR && echo "$HOLDFAST_STORAGE_GUEST_DIR" ;;
+    '') holdfast_guest && echo "$HOLDFAST_GUEST_DIR" ;;
+    *) echo "usage: scripts/guest.sh [--storage]" >&2; exit 2 ;;
+  esac
 fi

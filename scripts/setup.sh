@@ -27,6 +27,14 @@ holdfast_nbd_programs=(
   openssl:openssl:openssl
 )
 
+# For scripts/libvirt-test.sh alone.
+# shellcheck disable=SC2034 # for it
+holdfast_libvirt_programs=(
+  libvirtd:libvirt-daemon-system:libvirt-daemon-driver-qemu
+  virtlogd:libvirt-daemon-system:libvirt-daemon-log
+  virsh:libvirt-clients:libvirt-client
+)
+
 holdfast_missing_packages() { # $1: 2 for Debian's names, 3 for Fedora's
   local entry
   for entry in "${holdfast_programs[@]}"; do

@@ -224,20 +224,10 @@ final class DiskBenchmark {
     }
 
     private void protect(Guest guest) {
-        RemusRequest plain = RemusRequest.withDefaults(guest.text(), Lab.Host.B.address());
         node.remus(
-                new RemusRequest(
-                        plain.domain(),
-                        plain.node(),
-                        plan.intervalMillis,
-                        plain.holdOutput(),
-                        plain.plain(),
-                        RemusRequest.ArbiterKind.OPERATOR,
-                        plain.heartbeatMillis(),
-                        DEADLINE_MILLIS,
-                        plain.tee(),
-                        plain.others(),
-                        plain.afterLoss()),
+                RemusRequest.of(guest.text(), Lab.Host.B.address())
+                        .withInterval(plan.intervalMillis)
+                        .withDeadline(RemusRequest.OF_THE_NODE, DEADLINE_MILLIS),
                 _ -> {});
         MigrationBenchmark.pause(SETTLE_MILLIS);
     }

@@ -24,6 +24,7 @@ import java.util.concurrent.TimeUnit;
 final class GuestMoments implements AutoCloseable {
     private static final Duration LIMIT = Duration.ofSeconds(5);
     private static final long LOOK_MILLIS = 30;
+    private static final long CLOCKS_APART_NANOS_MAX = 50_000;
     private static final String MONITOR = "qmp-oob.sock";
 
     private final List<Path> runDirectories;
@@ -117,12 +118,19 @@ final class GuestMoments implements AutoCloseable {
      * it waits for a core first, as everything does that wakes up in the pause.
      */
     static long nanos(QmpEvent event) {
-        Instant now = Instant.now();
+        long before;
+        long after;
+        Instant now;
+        do {
+            before = System.nanoTime();
+            now = Instant.now();
+            after = System.nanoTime();
+            // The two clocks must be read together: on a busy host a thread is put aside anywhere.
+        } while (after - before > CLOCKS_APART_NANOS_MAX);
         long nowMicros =
                 TimeUnit.SECONDS.toMicros(now.getEpochSecond())
                         + TimeUnit.NANOSECONDS.toMicros(now.getNano());
-        return System.nanoTime()
-                - TimeUnit.MICROSECONDS.toNanos(nowMicros - event.timestampMicros());
+        return after - TimeUnit.MICROSECONDS.toNanos(nowMicros - event.timestampMicros());
     }
 
     private synchronized void heard(Path monitor, QmpEvent event) {

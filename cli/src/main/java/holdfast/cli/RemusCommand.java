@@ -129,17 +129,15 @@ final class RemusCommand extends NodeCommand {
     @Override
     void run() {
         RemusRequest request =
-                new RemusRequest(
-                                domain,
-                                nodes.getFirst(),
-                                interval,
-                                !noNet,
-                                plain,
-                                arbiter,
-                                heartbeat,
-                                deadline,
-                                tee == null ? null : holdfast.surroundings.path(tee).toString(),
-                                nodes.subList(1, nodes.size()),
+                RemusRequest.of(domain, nodes.getFirst())
+                        .withInterval(interval)
+                        .withHeldOutput(!noNet)
+                        .withPlain(plain)
+                        .withTee(tee == null ? null : holdfast.surroundings.path(tee).toString())
+                        .withArbiter(arbiter)
+                        .withDeadline(heartbeat, deadline)
+                        .withOthers(nodes.subList(1, nodes.size()))
+                        .withAfterLoss(
                                 once
                                         ? RemusRequest.AfterLoss.STAY_ALONE
                                         : RemusRequest.AfterLoss.PROTECT_AGAIN)

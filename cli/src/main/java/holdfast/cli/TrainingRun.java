@@ -135,9 +135,7 @@ public final class TrainingRun {
     }
 
     private static void protect(Node from, Node to) {
-        from.remus(
-                RemusRequest.withDefaults(DOMAIN, "127.0.0.1:" + to.port()),
-                ProgressListener.none());
+        from.remus(RemusRequest.of(DOMAIN, "127.0.0.1:" + to.port()), ProgressListener.none());
         watch(from, PROTECTION);
         to.failover(DOMAIN);
     }

@@ -185,7 +185,10 @@ class CommandLineTest {
                                 RemusRequest.ArbiterKind.OPERATOR,
                                 RemusRequest.OF_THE_NODE,
                                 RemusRequest.OF_THE_NODE,
-                                null));
+                                null,
+                                List.of(),
+                                RemusRequest.AfterLoss.PROTECT_AGAIN,
+                                MigrateRequest.Compress.AUTO));
     }
 
     @Test
@@ -209,37 +212,21 @@ class CommandLineTest {
                 "--once");
         assertThat(node.asked)
                 .containsExactly(
-                        new RemusRequest(
-                                "web",
-                                "hostB:99",
-                                10,
-                                false,
-                                true,
-                                RemusRequest.ArbiterKind.NONE,
-                                50,
-                                200,
-                                directory + "/bulk.xen",
-                                List.of(),
-                                RemusRequest.AfterLoss.STAY_ALONE));
+                        RemusRequest.of("web", "hostB:99")
+                                .withInterval(10)
+                                .withHeldOutput(false)
+                                .withPlain(true)
+                                .withArbiter(RemusRequest.ArbiterKind.NONE)
+                                .withDeadline(50, 200)
+                                .withTee(directory + "/bulk.xen")
+                                .withAfterLoss(RemusRequest.AfterLoss.STAY_ALONE));
     }
 
     @Test
     void remus_takes_further_nodes_and_renews_protection_unless_told_not_to() {
         run("remus", "web", "hostB", "hostC:99");
         assertThat(node.asked)
-                .containsExactly(
-                        new RemusRequest(
-                                "web",
-                                "hostB",
-                                25,
-                                true,
-                                false,
-                                RemusRequest.ArbiterKind.OPERATOR,
-                                RemusRequest.OF_THE_NODE,
-                                RemusRequest.OF_THE_NODE,
-                                null,
-                                List.of("hostC:99"),
-                                RemusRequest.AfterLoss.PROTECT_AGAIN));
+                .containsExactly(RemusRequest.of("web", "hostB").withOthers(List.of("hostC:99")));
         assertThat(run("remus", "web").status()).isEqualTo(2);
     }
 

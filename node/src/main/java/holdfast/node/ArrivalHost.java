@@ -45,6 +45,9 @@ final class ArrivalHost implements MigrationAccepter {
     private static final Logger LOG = LoggerFactory.getLogger(ArrivalHost.class);
     private static final Duration DISMISS_LIMIT = Duration.ofSeconds(15);
 
+    /** Shorter than a source waits for its answer. */
+    private static final Duration AGAIN_LIMIT = Duration.ofSeconds(3);
+
     private final Registry registry;
     private final Reprotector reprotector;
     private final ArrivingFeatures.HookPlace hooks;
@@ -76,6 +79,7 @@ final class ArrivalHost implements MigrationAccepter {
             Optional<ProtectionWish> wish =
                     Optional.ofNullable(cookie.staying())
                             .map(staying -> Reprotector.moved(staying, address));
+            awaitRolledBack(spec.name(), peer.nodeName());
             ArrivalLook look = new ArrivalLook(registry, spec);
             return switch (cookie.intent()) {
                 case ASK -> {
@@ -85,7 +89,7 @@ final class ArrivalHost implements MigrationAccepter {
                 }
                 case MOVE -> {
                     // Its own replica here, of a session that has just ended, may need the room.
-                    FormerOwner.awaitGivenBack(registry, spec.name());
+                    FormerOwner.awaitGivenBack(registry, spec.name(), peer.nodeName());
                     // Whatever can be seen is seen before anything is made or written over.
                     look.requireAll(cookie.features(), hooks);
                     storage.look(registry.replicaDirectory());
@@ -98,6 +102,24 @@ final class ArrivalHost implements MigrationAccepter {
                 | UncheckedIOException
                 | StoreException e) {
             return new Decision.Refused(e.getMessage());
+        }
+    }
+
+    /**
+     * A source that comes again has given up its last attempt, as one that was cancelled, and this
+     * node may not have noticed or may still be at it.
+     */
+    private void awaitRolledBack(String name, String source) {
+        for (Incoming incoming : migrations.values()) {
+            if (incoming.domain.name().equals(name) && incoming.entry.peer().equals(source)) {
+                MigrationDestination session = incoming.session.orElseThrow();
+                session.post(new DestinationEvent.SourceLost("node " + source + " begins anew"));
+                try {
+                    session.awaitEnd(AGAIN_LIMIT);
+                } catch (InterruptedException e) {
+                    Thread.currentThread().interrupt();
+                }
+            }
         }
     }
 
@@ -148,7 +170,7 @@ final class ArrivalHost implements MigrationAccepter {
         Optional<ArrivingImages> images;
         try {
             // Before anything of it is made: the next daemon must know what it finds.
-            registry.ledger().commit(registry.ledger().stage(entry));
+            registry.ledger().put(entry);
             registry.rememberAhead(domain, place);
             wish.ifPresent(is -> registry.store().putWish(spec.name(), is));
             // There was room a moment ago; it is reserved while QEMU starts and pages come in.
@@ -157,6 +179,7 @@ final class ArrivalHost implements MigrationAccepter {
         } catch (RuntimeException e) {
             place.remove();
             registry.forget(domain);
+            registry.ledger().remove(entry.session());
             throw e;
         }
         FeaturePlan plan = new FeaturePlan(cookie.features());
@@ -176,7 +199,8 @@ final class ArrivalHost implements MigrationAccepter {
                                 migration.migration().toString(),
                                 peer.nodeName(),
                                 registry.self().name(),
-                                hooks));
+                                hooks,
+                                place.hookLog()));
         Incoming incoming = new Incoming(domain, entry);
         MigrationDestination session =
                 new MigrationDestination(
@@ -368,8 +392,15 @@ final class ArrivalHost implements MigrationAccepter {
 
         @Override
         public void finished(DestinationOutcome outcome, Optional<Domain> runs) {
-            // The ledger knows it by now.
-            migrations.remove(entry.session());
+            try {
+                over(outcome);
+            } finally {
+                // The ledger knows it by now, and whoever comes again finds nothing of it.
+                migrations.remove(entry.session());
+            }
+        }
+
+        private void over(DestinationOutcome outcome) {
             switch (outcome) {
                 // Told when it ran, by what is arriving itself. Its old node can hold the replica
                 // now that its copy there has ended.

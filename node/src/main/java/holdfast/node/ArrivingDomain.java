@@ -11,6 +11,7 @@ import holdfast.engine.port.Domain;
 import holdfast.node.api.DomainStatus;
 import holdfast.node.disk.ArrivingImages;
 import holdfast.node.link.BeginCookie;
+import holdfast.node.session.Telling;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.domain.QemuDomain;
@@ -197,6 +198,11 @@ final class ArrivingDomain implements Arrival {
     }
 
     @Override
+    public void giveUp() {
+        features.giveUp();
+    }
+
+    @Override
     public FeatureReport bringUp(Feature feature) {
         return features.bringUp(feature, qemu.orElseThrow());
     }
@@ -225,16 +231,21 @@ final class ArrivingDomain implements Arrival {
                 TimeUnit.NANOSECONDS.toMicros(written - begun),
                 TimeUnit.NANOSECONDS.toMicros(System.nanoTime() - written));
         return switch (ran) {
-            case RUNS -> new Run.Ran(qemu.orElseThrow().domain());
+            case RUNS -> {
+                QemuDomain body = qemu.orElseThrow().domain();
+                // Before the source says that it has moved: whoever looks here then sees it run.
+                domain.replace(view -> running(view, body), Telling.WHEN_ASKED);
+                yield new Run.Ran(body);
+            }
             case NEVER_RAN -> {
                 // Before anything else: a daemon that dies now must not leave it taken.
                 registry.ledger().unstage(staged.orElseThrow());
                 yield new Run.NeverRan(String.join("; ", problems));
             }
             case MAY_HAVE_RUN -> {
-                commit();
                 // With the generation that it may have run with: a daemon that is started anew must
-                // not take it for one that never ran.
+                // not take it for one that never ran. Never TOOK_OVER on the disk before: what
+                // cannot be written then leaves the mark, and that without a QEMU is undecided.
                 registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation() + 1));
                 registry.ledger().unstage(staged.orElseThrow());
                 yield new Run.MayHaveRun(String.join("; ", problems));
@@ -259,16 +270,18 @@ final class ArrivingDomain implements Arrival {
         }
     }
 
+    private HostedDomain.View running(HostedDomain.View view, QemuDomain body) {
+        return view.with(DomainStatus.State.RUNNING, DomainStatus.Role.UNPROTECTED)
+                .withGeneration(entry.generation() + 1)
+                .with(Optional.of(HostedDomain.Body.running(body, place)))
+                .telling("moved here from node " + entry.peer());
+    }
+
     @Override
     public void settle(Domain runs) {
+        domain.replace(view -> view);
         commit();
         QemuDomain body = (QemuDomain) runs;
-        domain.replace(
-                view ->
-                        view.with(DomainStatus.State.RUNNING, DomainStatus.Role.UNPROTECTED)
-                                .withGeneration(entry.generation() + 1)
-                                .with(Optional.of(HostedDomain.Body.running(body, place)))
-                                .telling("moved here from node " + entry.peer()));
         GuestWatch.begin(registry, domain, body);
         qemu.orElseThrow().settle();
         settled.accept(body);

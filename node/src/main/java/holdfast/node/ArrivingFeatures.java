@@ -10,6 +10,9 @@ import holdfast.qemu.domain.QemuArrival;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.Taps;
 
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
 import java.io.IOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
@@ -26,6 +29,8 @@ import java.util.concurrent.TimeUnit;
 
 /** Brings the features of an arriving domain up, and down again. Used by the session's thread. */
 final class ArrivingFeatures {
+    private static final Logger LOG = LoggerFactory.getLogger(ArrivingFeatures.class);
+
     /** Run with the network where the administrator has put it there, without being asked for. */
     private static final String PORT_PROFILE = "port-profile";
 
@@ -36,7 +41,9 @@ final class ArrivingFeatures {
     private final List<AcceptCookie.Copy> copies;
     private final String migration;
     private final HookPlace hooks;
+    private final HookLog log;
     private final Map<String, String> environment;
+    private final Hook.Cut inits = new Hook.Cut();
     private Optional<FeatureReport> cached = Optional.empty();
     private Optional<FeatureReport> unconnected = Optional.empty();
     private Optional<HypervisorException> untaken = Optional.empty();
@@ -51,6 +58,7 @@ final class ArrivingFeatures {
     /**
      * @param spec with this host's taps
      * @param copies disks that were copied here
+     * @param log of this arrival
      */
     ArrivingFeatures(
             DomainSpec spec,
@@ -58,11 +66,13 @@ final class ArrivingFeatures {
             String migration,
             String source,
             String node,
-            HookPlace hooks) {
+            HookPlace hooks,
+            HookLog log) {
         this.spec = spec;
         this.copies = List.copyOf(copies);
         this.migration = migration;
         this.hooks = hooks;
+        this.log = log;
         this.environment = environment(spec, migration, source, node);
     }
 
@@ -71,7 +81,7 @@ final class ArrivingFeatures {
         Map<String, String> variables = new HashMap<>();
         variables.put("HOLDFAST_DOMAIN", spec.name());
         variables.put("HOLDFAST_UUID", spec.uuid().toString());
-        variables.put("HOLDFAST_MIGRATION", migration);
+        variables.put(Hook.MIGRATION_VARIABLE, migration);
         variables.put("HOLDFAST_SOURCE", source);
         variables.put("HOLDFAST_NODE", node);
         List<String> taps = new ArrayList<>();
@@ -149,7 +159,7 @@ final class ArrivingFeatures {
             case Feature.DISK -> tried(feature, () -> disks(qemu));
             case Feature.DISK_CACHE -> cached.orElseGet(() -> tried(feature, this::fillCache));
             case Feature.NETWORK -> unconnected.orElseGet(() -> tried(feature, this::network));
-            default -> tried(feature, () -> hooked(hook(feature), Hook.Verb.INIT));
+            default -> tried(feature, () -> init(hook(feature)));
         };
     }
 
@@ -163,7 +173,7 @@ final class ArrivingFeatures {
                         case Feature.MEMORY, Feature.DEVICES, Feature.DISK -> "ends with its QEMU";
                         case Feature.DISK_CACHE -> "nothing to take down";
                         case Feature.NETWORK -> networkDown();
-                        default -> hooked(hook(feature), Hook.Verb.DEINIT);
+                        default -> deinit(hook(feature));
                     };
             return report(feature, Result.DOWN, detail, begun);
         } catch (IOException | RuntimeException e) {
@@ -263,7 +273,7 @@ final class ArrivingFeatures {
         }
         Hook profile = hooks.named(PORT_PROFILE);
         if (profile.missing().isEmpty()) {
-            done.add("port profile: " + hooked(profile, Hook.Verb.INIT));
+            done.add("port profile: " + init(profile));
         }
         return String.join(", ", done);
     }
@@ -295,7 +305,7 @@ final class ArrivingFeatures {
     private String networkDown() throws IOException {
         Hook profile = hooks.named(PORT_PROFILE);
         return profile.missing().isEmpty()
-                ? "port profile: " + hooked(profile, Hook.Verb.DEINIT)
+                ? "port profile: " + deinit(profile)
                 : "taps go with the copy";
     }
 
@@ -303,15 +313,112 @@ final class ArrivingFeatures {
         return hooks.named(feature.name().substring(Feature.HOOK_PREFIX.length()));
     }
 
-    private String hooked(Hook hook, Hook.Verb verb) throws IOException {
-        Map<String, String> variables = new HashMap<>(environment);
-        variables.put("HOLDFAST_HOOK", hook.name());
-        variables.put("HOLDFAST_TIMEOUT_MILLIS", Long.toString(hook.limit().toMillis()));
-        Hook.Result result = hook.run(verb, spec.name(), migration, variables);
-        if (!result.ok()) {
-            throw new IOException(result.text());
+    /**
+     * Nothing of this comes up any more: what is being brought up is not waited for. Any thread.
+     */
+    void giveUp() {
+        inits.now();
+    }
+
+    private String init(Hook hook) throws IOException {
+        log.note(HookLog.Stage.BEGUN, hook.name());
+        Hook.Result result = run(hook, Hook.Verb.INIT, inits);
+        return switch (result.end()) {
+            case DONE -> {
+                tryNote(HookLog.Stage.UP, hook);
+                yield result.text();
+            }
+            case FAILED -> {
+                tryNote(HookLog.Stage.DOWN, hook);
+                throw new IOException(result.text());
+            }
+            case KILLED -> throw new IOException(result.text() + "; " + halfway(hook));
+        };
+    }
+
+    /** How far it got is not known, and nobody else takes it down. */
+    private String halfway(Hook hook) {
+        try {
+            return "taken down: " + deinit(hook);
+        } catch (IOException e) {
+            return "not taken down: " + e.getMessage();
         }
-        return result.text();
+    }
+
+    /** One that cannot be taken down is reported once, and not tried again. */
+    private String deinit(Hook hook) throws IOException {
+        tryNote(HookLog.Stage.GOING_DOWN, hook);
+        try {
+            Hook.Result result = run(hook, Hook.Verb.DEINIT, new Hook.Cut());
+            if (result.end() != Hook.End.DONE) {
+                throw new IOException(result.text());
+            }
+            return result.text();
+        } finally {
+            tryNote(HookLog.Stage.DOWN, hook);
+        }
+    }
+
+    /** At worst the next daemon takes down once more what is down. */
+    private void tryNote(HookLog.Stage stage, Hook hook) {
+        try {
+            log.note(stage, hook.name());
+        } catch (IOException e) {
+            LOG.warn(
+                    "event=hook-not-noted domain={} hook={} stage={} reason=\"{}\"",
+                    spec.name(),
+                    hook.name(),
+                    stage,
+                    e.toString());
+        }
+    }
+
+    /**
+     * Takes down, newest first, what a daemon that died had brought up. A run that it was at is
+     * ended before, and what an init had done by then taken down as well.
+     */
+    void takeDownLeft() {
+        List<HookLog.Left> left;
+        try {
+            left = log.left();
+        } catch (IOException | IllegalArgumentException e) {
+            LOG.warn(
+                    "event=hooks-unknown domain={} migration={} reason=\"{}\" next=\"take down by"
+                            + " hand what its hooks had brought up\"",
+                    spec.name(),
+                    migration,
+                    e.toString());
+            return;
+        }
+        for (HookLog.Left each : left) {
+            Hook hook = hooks.named(each.hook());
+            try {
+                if (each.stage() != HookLog.Stage.UP) {
+                    hook.endLeftRuns(migration);
+                }
+                LOG.info(
+                        "event=hook-taken-down domain={} migration={} hook={} said=\"{}\"",
+                        spec.name(),
+                        migration,
+                        each.hook(),
+                        deinit(hook));
+            } catch (IOException | HypervisorException e) {
+                LOG.warn(
+                        "event=feature-left domain={} migration={} feature={} reason=\"{}\""
+                                + " next=\"take it down by hand\"",
+                        spec.name(),
+                        migration,
+                        Feature.HOOK_PREFIX + each.hook(),
+                        e.getMessage());
+            }
+        }
+    }
+
+    private Hook.Result run(Hook hook, Hook.Verb verb, Hook.Cut cut) {
+        Map<String, String> variables = new HashMap<>(environment);
+        variables.put(Hook.NAME_VARIABLE, hook.name());
+        variables.put("HOLDFAST_TIMEOUT_MILLIS", Long.toString(hook.limit().toMillis()));
+        return hook.run(verb, spec.name(), migration, variables, cut);
     }
 
     /** The first of each image is read once, so that the guest's first reads here are quick. */

@@ -30,6 +30,7 @@ import java.util.stream.Stream;
 record DomainPlace(QemuFiles files, Path deviceState) {
     private static final Logger LOG = LoggerFactory.getLogger(DomainPlace.class);
     private static final String TAPS = "taps";
+    private static final String HOOKS = "hooks";
 
     /** Sockets beside the RAM file must keep within a Unix socket's 107 bytes. */
     private static final int NAME_CHARS_SHOWN = 16;
@@ -111,6 +112,11 @@ record DomainPlace(QemuFiles files, Path deviceState) {
                 "",
                 "",
                 DomainRuntime.Origin.STARTED);
+    }
+
+    /** Of hooks that its arrival brings up; for this daemon, and for the one after it. */
+    HookLog hookLog() {
+        return new HookLog(files.directory().resolve(HOOKS));
     }
 
     /** What a part of a place is for. */

@@ -2,6 +2,7 @@ package holdfast.node;
 
 import holdfast.engine.remus.PrimaryEvent;
 import holdfast.engine.remus.PrimaryState;
+import holdfast.engine.remus.SecondaryEvent;
 import holdfast.engine.remus.SecondaryState;
 import holdfast.node.api.ApiException;
 import holdfast.node.session.RemusPrimary;
@@ -41,7 +42,7 @@ final class FormerOwner {
      * @throws ApiException if it stays, and why
      */
     void giveWay(DomainSpec spec, long generation, String owner) {
-        awaitGivenBack(registry, spec.name());
+        awaitGivenBack(registry, spec.name(), owner);
         HostedDomain present = registry.byName().get(spec.name());
         if (present == null || !present.view().isLive()) {
             return;
@@ -87,19 +88,29 @@ final class FormerOwner {
 
     /**
      * Of a session that has just ended its primary hears a moment before all is given back that the
-     * replica occupied, and may come again at once.
+     * replica occupied, and may come again at once. One that gave up an attempt, as over a refusal
+     * in its midst, may come again before this node has noticed: a replica without a commit is
+     * worth nothing to anybody.
+     *
+     * @param owner who wants to come
      */
-    static void awaitGivenBack(Registry registry, String name) {
+    static void awaitGivenBack(Registry registry, String name, String owner) {
         HostedDomain present = registry.byName().get(name);
-        if (present != null
-                && present.view().session()
-                        instanceof HostedDomain.Session.Secondary(RemusSecondary session)
-                && session.state() instanceof SecondaryState.Finished) {
-            try {
-                session.awaitEnd(LIMIT);
-            } catch (InterruptedException e) {
-                Thread.currentThread().interrupt();
+        if (present == null
+                || !(present.view().session()
+                        instanceof HostedDomain.Session.Secondary(RemusSecondary session))) {
+            return;
+        }
+        if (!(session.state() instanceof SecondaryState.Finished)) {
+            if (session.state().committed() >= 0 || !session.peerName().equals(owner)) {
+                return;
             }
+            session.post(new SecondaryEvent.Dismiss("node " + owner + " begins anew"));
+        }
+        try {
+            session.awaitEnd(LIMIT);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
         }
     }
 

@@ -41,9 +41,16 @@ final class GuestWatch {
 
     /** On the monitor's thread. */
     private void onEvent(QmpEvent event) {
-        if (event.name().equals("SHUTDOWN") && event.data().path("guest").asBoolean()) {
+        if (!event.name().equals("SHUTDOWN")) {
+            return;
+        }
+        String why = event.data().path("reason").asText();
+        if (event.data().path("guest").asBoolean()) {
             ending.set(PrimaryOutcome.Ending.SHUT_DOWN);
-            reason.set("the guest shut down (" + event.data().path("reason").asText() + ")");
+            reason.set("the guest shut down (" + why + ")");
+        } else if (ending.get() != PrimaryOutcome.Ending.SHUT_DOWN) {
+            // A host that goes down does this, too: the guest is to live.
+            reason.set("its QEMU process was told to end (" + why + ")");
         }
     }
 

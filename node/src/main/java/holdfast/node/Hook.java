@@ -1,5 +1,8 @@
 package holdfast.node;
 
+import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.ProcessIdentity;
+
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -9,6 +12,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
@@ -21,7 +25,12 @@ import java.util.concurrent.TimeoutException;
  * @param limit it is killed, with its children, when it takes longer
  */
 record Hook(String name, Path executable, Duration limit) {
+    /** Of its environment, and so of its children's. */
+    static final String MIGRATION_VARIABLE = "HOLDFAST_MIGRATION";
+
+    static final String NAME_VARIABLE = "HOLDFAST_HOOK";
     private static final int OUTPUT_BYTES_MAX = 4096;
+    private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
 
     /** What it is told to do. */
     enum Verb {
@@ -35,11 +44,44 @@ record Hook(String name, Path executable, Duration limit) {
         }
     }
 
+    /** How a run of it came to its end. */
+    enum End {
+        /** It said, by its exit status, that it did it. */
+        DONE,
+        /** It said that it did not, or could not be run. */
+        FAILED,
+        /** It was killed: how far it got is not known. */
+        KILLED
+    }
+
     /**
-     * @param ok whether it said, by its exit status, that it did
      * @param text what it printed, or why it could not
      */
-    record Result(boolean ok, String text) {}
+    record Result(End end, String text) {}
+
+    /** Ends runs before their limit. */
+    static final class Cut {
+        private Optional<Process> running = Optional.empty();
+        private boolean cut;
+
+        /** Kills what runs, and whatever is begun from now on. Any thread. */
+        synchronized void now() {
+            cut = true;
+            running.ifPresent(Hook::end);
+        }
+
+        private synchronized void begun(Process process) {
+            running = Optional.of(process);
+            if (cut) {
+                end(process);
+            }
+        }
+
+        private synchronized boolean ended() {
+            running = Optional.empty();
+            return cut;
+        }
+    }
 
     static Hook in(Path directory, String name, Duration limit) {
         return new Hook(name, directory.resolve(name), limit);
@@ -59,11 +101,13 @@ record Hook(String name, Path executable, Duration limit) {
      * Runs it to its end.
      *
      * @param environment beside the daemon's own
+     * @param cut may end it earlier
      */
-    Result run(Verb verb, String domain, String migration, Map<String, String> environment) {
+    Result run(
+            Verb verb, String domain, String migration, Map<String, String> environment, Cut cut) {
         String missing = missing();
         if (!missing.isEmpty()) {
-            return new Result(false, missing);
+            return new Result(End.FAILED, missing);
         }
         Process process;
         try {
@@ -73,8 +117,9 @@ record Hook(String name, Path executable, Duration limit) {
                             .redirectErrorStream(true);
             builder.environment().putAll(environment);
             process = builder.start();
+            cut.begun(process);
         } catch (IOException e) {
-            return new Result(false, executable + " cannot be run: " + e.getMessage());
+            return new Result(End.FAILED, executable + " cannot be run: " + e.getMessage());
         }
         CompletableFuture<String> output =
                 CompletableFuture.supplyAsync(
@@ -84,20 +129,69 @@ record Hook(String name, Path executable, Duration limit) {
             if (!process.waitFor(limit)) {
                 end(process);
                 return new Result(
-                        false,
+                        End.KILLED,
                         "did not end within "
                                 + limit.toMillis()
                                 + " ms and was killed; it said: "
                                 + said(output));
             }
             String text = said(output);
-            return process.exitValue() == 0
-                    ? new Result(true, text)
-                    : new Result(false, "exit status " + process.exitValue() + ": " + text);
+            if (process.exitValue() == 0) {
+                return new Result(End.DONE, text);
+            }
+            return cut.ended()
+                    ? new Result(
+                            End.KILLED,
+                            "was killed, for the migration was given up; it said: " + text)
+                    : new Result(End.FAILED, "exit status " + process.exitValue() + ": " + text);
         } catch (InterruptedException e) {
             end(process);
             Thread.currentThread().interrupt();
-            return new Result(false, "interrupted");
+            return new Result(End.KILLED, "interrupted");
+        } finally {
+            cut.ended();
+        }
+    }
+
+    /**
+     * Ends runs of it, and their children, that a daemon which died has left: it would go on beside
+     * the one that takes down what it does.
+     *
+     * @throws HypervisorException if something is left
+     */
+    void endLeftRuns(String migration) {
+        List<String> wanted =
+                List.of(MIGRATION_VARIABLE + "=" + migration, NAME_VARIABLE + "=" + name);
+        long until = System.nanoTime() + KILL_LIMIT.toNanos();
+        List<ProcessIdentity> found = withVariables(wanted);
+        // A child may have been born meanwhile.
+        while (!found.isEmpty()) {
+            if (System.nanoTime() - until > 0) {
+                throw new HypervisorException(
+                        "end hook", "process " + found.getFirst().pid() + " is still there");
+            }
+            found.forEach(process -> process.kill(KILL_LIMIT));
+            found = withVariables(wanted);
+        }
+    }
+
+    private static List<ProcessIdentity> withVariables(List<String> wanted) {
+        return ProcessHandle.allProcesses()
+                .map(ProcessHandle::pid)
+                .filter(pid -> hasVariables(pid, wanted))
+                .map(ProcessIdentity::of)
+                .flatMap(Optional::stream)
+                .toList();
+    }
+
+    private static boolean hasVariables(long pid, List<String> wanted) {
+        try {
+            byte[] words = Files.readAllBytes(Path.of("/proc", Long.toString(pid), "environ"));
+            return List.of(new String(words, StandardCharsets.UTF_8).split("\0"))
+                    .containsAll(wanted);
+        } catch (IOException e) {
+            // It has just ended, or is another user's.
+            return false;
         }
     }
 

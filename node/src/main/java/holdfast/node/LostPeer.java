@@ -180,8 +180,8 @@ final class LostPeer implements AutoCloseable {
                         peer,
                         answer.generation());
             }
-            // Only where a session is in force it is about to be decided; what is remembered as
-            // undecided, with its generation, is for a person, who has spoken.
+            // Only where a session is in force, generation 0, it is about to be decided; anything
+            // else that is undecided is for a person, who has spoken.
             return answer.standing() != Standing.UNDECIDED || answer.generation() != 0;
         } catch (IOException | ProtocolException e) {
             LOG.debug("event=peer-unreachable peer={} reason=\"{}\"", peer, e.getMessage());

@@ -21,6 +21,7 @@ import holdfast.node.session.MigrationSource;
 import holdfast.node.session.Telling;
 import holdfast.node.store.StoreException;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.net.Decoys;
 import holdfast.wire.link.Standing;
 
 import org.slf4j.Logger;
@@ -86,31 +87,34 @@ final class MigrationHost {
                         0);
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
         remember(domain, entry, view.role(), peer);
-        Outgoing outgoing = new Outgoing(domain, entry, view.role());
+        Outgoing outgoing =
+                new Outgoing(domain, entry, view.role(), PauseFrames.decoys(view.spec()));
         try (StorageProbes probes = StorageProbes.write(view.spec(), body.qemu().qmp(), id)) {
             MigrationOffer offer =
                     new MigrationOffer(view, body, request, plan, peer, id, probes, staying);
             MigrationSource source =
                     MigrationSource.open(
                             offer.settings(orderedNanos),
-                            new QemuGuest(
-                                    body.qemu(),
-                                    body.operated(),
-                                    List.of(),
-                                    body.place().files().qmpOutOfBand(),
-                                    body.place().files().directory(),
-                                    QemuGuest.Output.UNHELD,
-                                    registry.mirroring()),
+                            new MovingGuest(
+                                    new QemuGuest(
+                                            body.qemu(),
+                                            body.operated(),
+                                            List.of(),
+                                            body.place().files().qmpOutOfBand(),
+                                            body.place().deviceState(),
+                                            QemuGuest.Output.UNHELD,
+                                            registry.mirroring()),
+                                    outgoing.decoys),
                             new GuestThrottle(body.operated()),
                             (copies, stream) -> offer.disks(copies, stream, registry.mirroring()),
                             registry.self(),
                             outgoing);
             outgoing.source = Optional.of(source);
         } catch (IOException | RuntimeException e) {
-            outgoing.stays("not moved: " + e.getMessage());
+            outgoing.neverBegan("not moved: " + e.getMessage());
             throw refusal(peer, e);
         } catch (Error e) {
-            outgoing.stays("not moved: " + e);
+            outgoing.neverBegan("not moved: " + e);
             throw ApiException.failed("the domain was not moved and goes on here: " + e, e);
         }
         MigrationSource source = outgoing.source.orElseThrow();
@@ -372,13 +376,19 @@ final class MigrationHost {
         private final HostedDomain domain;
         private final SessionLedger.Entry entry;
         private final DomainStatus.Role before;
+        private final Decoys decoys;
         private volatile Optional<MigrationSource> source = Optional.empty();
         private volatile boolean operatorWentOn;
 
-        Outgoing(HostedDomain domain, SessionLedger.Entry entry, DomainStatus.Role before) {
+        Outgoing(
+                HostedDomain domain,
+                SessionLedger.Entry entry,
+                DomainStatus.Role before,
+                Decoys decoys) {
             this.domain = domain;
             this.entry = entry;
             this.before = before;
+            this.decoys = decoys;
         }
 
         @Override
@@ -464,6 +474,7 @@ final class MigrationHost {
 
         @Override
         public void finished(SourceOutcome outcome) {
+            decoys.close();
             switch (outcome) {
                 case SourceOutcome.Moved moved -> {
                     reprotector.gone(domain);
@@ -529,6 +540,11 @@ final class MigrationHost {
                             + " more";
         }
 
+        void neverBegan(String reason) {
+            decoys.close();
+            stays(reason);
+        }
+
         void stays(String reason) {
             domain.replace(v -> v.with(DomainStatus.State.RUNNING, before).telling(reason));
             registry.tryRemember(domain, "");
@@ -538,6 +554,7 @@ final class MigrationHost {
 
         @Override
         public void broken(RuntimeException failure) {
+            decoys.close();
             domain.replace(
                     v ->
                             v.with(DomainStatus.State.STOPPED, v.role())

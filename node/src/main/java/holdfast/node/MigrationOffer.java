@@ -153,7 +153,7 @@ record MigrationOffer(
                                 body.qemu().qemu().process().pid(),
                                 body.operated().detaching(),
                                 body.place().files().qmpOutOfBand(),
-                                body.place().files().directory(),
+                                body.place().deviceState(),
                                 copies.stream().map(this::source).toList(),
                                 to,
                                 mirroring));

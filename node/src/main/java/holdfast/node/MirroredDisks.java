@@ -9,6 +9,7 @@ import holdfast.node.session.MigrationSource;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.disk.DiskMirror;
 import holdfast.qemu.disk.RescueMonitor;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.linux.SocketBuffers;
 import holdfast.qemu.linux.SystemCallException;
 import holdfast.qemu.net.GuestStop;
@@ -139,6 +140,8 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                             e.getMessage());
                 }
             }
+            // A QEMU that waits until it can send more does not notice that its own end was shut.
+            served.cut("QEMU waits for its mirrored disk writes to be taken");
         }
     }
 
@@ -205,6 +208,7 @@ final class MirroredDisks implements ProtectedGuest.Forwarding, MigrationSource.
                             NbdLimits.DEFAULT,
                             Optional.empty());
             server = Optional.of(opened);
+            ReachableFiles.openTo(socket);
             for (Copy copy : copies) {
                 opened.add(mirroring.served().apply(copy.export));
             }

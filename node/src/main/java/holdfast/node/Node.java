@@ -171,12 +171,10 @@ public final class Node implements NodeApi, AutoCloseable {
         lostPeer = new LostPeer(self, new StaleReplicas(state.resolve("stale-replicas")));
         primaries = new PrimaryHost(registry, reprotector, lostPeer);
         migrations = new MigrationHost(registry, primaries, reprotector, lostPeer);
-        arrivals =
-                new ArrivalHost(
-                        registry,
-                        reprotector,
-                        new ArrivingFeatures.HookPlace(settings.hooksDirectory(), HOOK_LIMIT));
-        recovery = new Recovery(registry, reprotector, lostPeer, timer);
+        ArrivingFeatures.HookPlace hooks =
+                new ArrivingFeatures.HookPlace(settings.hooksDirectory(), HOOK_LIMIT);
+        arrivals = new ArrivalHost(registry, reprotector, hooks);
+        recovery = new Recovery(registry, reprotector, lostPeer, hooks, timer);
         operations = new DomainOperations(registry);
         sessions = new SessionOperations(registry, reprotector, primaries, secondaries, recovery);
         // The listener comes last: whoever asks gets answers of a node that knows its domains.
@@ -277,7 +275,7 @@ public final class Node implements NodeApi, AutoCloseable {
 
     /** The guest runs by now, and goes on running whatever becomes of its protection. */
     private void protectAtOnce(HostedDomain domain, String backup) {
-        RemusRequest request = RemusRequest.withDefaults(domain.name(), backup);
+        RemusRequest request = RemusRequest.of(domain.name(), backup);
         try {
             remus(request, ProgressListener.none());
         } catch (ApiException e) {

@@ -7,6 +7,7 @@ import holdfast.qemu.memory.GuestActivity;
 import holdfast.qemu.net.GuestStop;
 
 import java.util.EnumSet;
+import java.util.Optional;
 import java.util.Set;
 
 /**
@@ -85,7 +86,10 @@ final class OperatedDomain implements Domain, GuestActivity {
     }
 
     synchronized void hold(Hold hold) {
-        domain.suspend();
+        // A checkpoint's pause is one: whether the guest stood still in it is asked at its end.
+        if (!holds.contains(Hold.SESSION)) {
+            domain.suspend();
+        }
         holds.add(hold);
     }
 
@@ -104,6 +108,11 @@ final class OperatedDomain implements Domain, GuestActivity {
     @Override
     public synchronized State now() {
         return holds.contains(Hold.SESSION) ? State.SUSPENDED : State.RUNNING;
+    }
+
+    @Override
+    public synchronized Optional<String> disturbance() {
+        return domain.disturbance();
     }
 
     @Override

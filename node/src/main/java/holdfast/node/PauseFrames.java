@@ -8,6 +8,7 @@ import holdfast.node.link.NodeIdentity;
 import holdfast.qemu.domain.GuestNic;
 import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
+import holdfast.qemu.net.Decoys;
 import holdfast.qemu.net.InboundReplay;
 import holdfast.qemu.net.TapQueues;
 import holdfast.wire.ProtocolException;
@@ -115,18 +116,28 @@ final class PauseFrames {
         }
     }
 
-    /**
-     * Takes out of a guest's taps what came in its pause, and sends it after the guest on a thread
-     * of its own. The guest here must never run again.
-     */
-    static void forward(
-            QemuDomain left, DomainSpec spec, NodeAddress to, NodeIdentity self, UUID migration) {
+    /** The first frame of each tap in the pause is one of these, and none of the guest's. */
+    static Decoys decoys(DomainSpec spec) {
+        return Decoys.prepare(taps(spec).keySet());
+    }
+
+    private static Map<String, Integer> taps(DomainSpec spec) {
         Map<String, Integer> taps = new HashMap<>();
         for (int i = 0; i < spec.nics().size(); i++) {
             if (spec.nics().get(i) instanceof DomainSpec.TapNic(String _, String tap, var _)) {
                 taps.put(tap, i);
             }
         }
+        return taps;
+    }
+
+    /**
+     * Takes out of a guest's taps what came in its pause, and sends it after the guest on a thread
+     * of its own. The guest here must never run again.
+     */
+    static void forward(
+            QemuDomain left, DomainSpec spec, NodeAddress to, NodeIdentity self, UUID migration) {
+        Map<String, Integer> taps = taps(spec);
         if (taps.isEmpty()) {
             return;
         }

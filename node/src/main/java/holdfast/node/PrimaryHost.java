@@ -181,7 +181,7 @@ final class PrimaryHost {
                         body.operated(),
                         disks,
                         body.place().files().qmpOutOfBand(),
-                        body.place().files().directory(),
+                        body.place().deviceState(),
                         request.holdOutput() ? QemuGuest.Output.HELD : QemuGuest.Output.UNHELD,
                         registry.mirroring());
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
@@ -204,7 +204,7 @@ final class PrimaryHost {
         } catch (IOException | RuntimeException e) {
             domain.replace(v -> v.with(v.state(), view.role()));
             registry.tryRemember(domain, "");
-            forget(entry);
+            registry.ledger().remove(entry.session());
             throw refusal(peer, e);
         }
         domain.replace(
@@ -220,18 +220,6 @@ final class PrimaryHost {
                                                 reason, PrimaryOutcome.Ending.DIED)));
         primary.begin();
         return new Begun(primary, following);
-    }
-
-    /** Of a session that the other node never opened nothing is worth knowing. */
-    private void forget(SessionLedger.Entry entry) {
-        try {
-            registry.ledger().remove(entry.session());
-        } catch (UncheckedIOException e) {
-            LOG.warn(
-                    "event=not-forgotten session={} reason=\"{}\"",
-                    entry.session(),
-                    e.getMessage());
-        }
     }
 
     /** Every disk that the guest may write: a survivor must have what it wrote. */

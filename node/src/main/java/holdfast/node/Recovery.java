@@ -27,6 +27,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ScheduledExecutorService;
@@ -51,16 +52,19 @@ final class Recovery {
     private final Registry registry;
     private final Reprotector reprotector;
     private final LostPeer lostPeer;
+    private final ArrivingFeatures.HookPlace hooks;
     private final ScheduledExecutorService timer;
 
     Recovery(
             Registry registry,
             Reprotector reprotector,
             LostPeer lostPeer,
+            ArrivingFeatures.HookPlace hooks,
             ScheduledExecutorService timer) {
         this.registry = registry;
         this.reprotector = reprotector;
         this.lostPeer = lostPeer;
+        this.hooks = hooks;
         this.timer = timer;
     }
 
@@ -198,6 +202,9 @@ final class Recovery {
             return;
         }
         boolean gone = !process.alive();
+        // Of what hooks had done here nothing outlives the host.
+        session.filter(_ -> !hostRestarted)
+                .ifPresent(entry -> takeDownHooks(stored.spec(), entry, place));
         process.kill(KILL_LIMIT);
         remove(runtime, place);
         registry.store().remove(stored.name());
@@ -210,6 +217,18 @@ final class Recovery {
         LOG.info(
                 "event=arrival-discarded domain={} reason=\"the daemon that took it in died\"",
                 stored.name());
+    }
+
+    private void takeDownHooks(DomainSpec spec, SessionLedger.Entry entry, DomainPlace place) {
+        new ArrivingFeatures(
+                        spec,
+                        List.of(),
+                        entry.session().toString(),
+                        entry.peer(),
+                        registry.self().name(),
+                        hooks,
+                        place.hookLog())
+                .takeDownLeft();
     }
 
     private void giveBack(SessionLedger.Entry entry, boolean hostRestarted) {

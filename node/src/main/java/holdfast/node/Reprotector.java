@@ -291,6 +291,17 @@ final class Reprotector implements AutoCloseable {
             ReprotectionState before,
             ReprotectionEvent event,
             ReprotectionState after) {
+        if (event instanceof ReprotectionEvent.SessionEnded(String reason, long now, double _)
+                && after instanceof ReprotectionState.Looking looking
+                && looking.inVain().copies() > 0) {
+            LOG.warn(
+                    "event=copied-in-vain domain={} times={} nextTrySeconds={} reason=\"{}\"",
+                    domain.name(),
+                    looking.inVain().copies(),
+                    TimeUnit.NANOSECONDS.toSeconds(looking.dueNanos() - now),
+                    reason);
+            return;
+        }
         boolean again =
                 before instanceof ReprotectionState.Trying
                                 && after instanceof ReprotectionState.Looking

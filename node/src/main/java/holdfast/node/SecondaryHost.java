@@ -15,6 +15,7 @@ import holdfast.node.api.DomainStatus;
 import holdfast.node.config.ConfigException;
 import holdfast.node.config.DomainFile;
 import holdfast.node.disk.ReplicaImages;
+import holdfast.node.disk.ReplicaRoom;
 import holdfast.node.link.SessionAccepter;
 import holdfast.node.session.Arbiters;
 import holdfast.node.session.RemusSecondary;
@@ -49,6 +50,7 @@ final class SecondaryHost implements SessionAccepter {
     private final Registry registry;
     private final Reprotector reprotector;
     private final FormerOwner formerOwner;
+    private final ReplicaRoom room = new ReplicaRoom();
     private final ConcurrentHashMap<UUID, Replica> replicas = new ConcurrentHashMap<>();
 
     SecondaryHost(Registry registry, Reprotector reprotector) {
@@ -103,10 +105,7 @@ final class SecondaryHost implements SessionAccepter {
             try {
                 replica.disks = images(spec, session);
                 registry.ledger().put(replica.entry);
-                registry.rememberAhead(domain, replica.place);
-                if (wish.isPresent()) {
-                    registry.store().putWish(domain.name(), wish.get());
-                }
+                remember(replica, wish);
             } catch (UncheckedIOException
                     | StoreException
                     | ApiException
@@ -130,6 +129,16 @@ final class SecondaryHost implements SessionAccepter {
             return shell.accepted();
         } catch (ApiException | ReplicationException | UncheckedIOException | StoreException e) {
             return new Decision.Refused(e.getMessage());
+        }
+    }
+
+    private void remember(Replica replica, Optional<ProtectionWish> wish) {
+        try {
+            registry.rememberAhead(replica.domain, replica.place);
+            wish.ifPresent(is -> registry.store().putWish(replica.domain.name(), is));
+        } catch (StoreException e) {
+            registry.ledger().remove(replica.entry.session());
+            throw e;
         }
     }
 
@@ -164,7 +173,7 @@ final class SecondaryHost implements SessionAccepter {
         return session.disks().isEmpty()
                 ? Optional.empty()
                 : Optional.of(
-                        ReplicaImages.open(
+                        room.open(
                                 registry.journals(),
                                 session.session(),
                                 spec.name(),
@@ -203,8 +212,16 @@ final class SecondaryHost implements SessionAccepter {
         }
         return new LinkMessage.Answer(
                 entry.standing(),
-                entry.generation(),
+                entry.standing() == Standing.UNDECIDED ? forAPerson(entry) : entry.generation(),
                 "as remembered by node " + registry.self().name());
+    }
+
+    /**
+     * The generation of an answer for a session that is undecided and not in force any more: never
+     * 0, which says that it is about to be decided, though a domain's first generation is that.
+     */
+    private static long forAPerson(SessionLedger.Entry entry) {
+        return Math.max(1, entry.generation());
     }
 
     /**
@@ -435,6 +452,7 @@ final class SecondaryHost implements SessionAccepter {
                 case SecondaryOutcome.Survived(long epoch, String reason) ->
                         survived((QemuDomain) survivor.orElseThrow(), epoch, reason);
                 case SecondaryOutcome.Discarded(String reason) -> {
+                    disks.ifPresent(images -> room.over(domain.name(), images));
                     over(Standing.DISCARDED, entry.generation());
                     registry.ended(domain, "the replica was discarded: " + reason);
                     place.remove();
@@ -506,7 +524,11 @@ final class SecondaryHost implements SessionAccepter {
             }
             return new LinkMessage.Answer(
                     standing,
-                    standing == Standing.TOOK_OVER ? entry.generation() + 1 : 0,
+                    switch (standing) {
+                        case TOOK_OVER -> entry.generation() + 1;
+                        case UNDECIDED -> session.outcome().isPresent() ? forAPerson(entry) : 0;
+                        case DISCARDED, UNKNOWN -> 0;
+                    },
                     "node " + registry.self().name() + ": " + StatusReport.name(session.state()));
         }
 

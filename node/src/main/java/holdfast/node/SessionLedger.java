@@ -3,6 +3,7 @@ package holdfast.node;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 
+import holdfast.node.store.FileSteps;
 import holdfast.wire.link.Standing;
 
 import org.slf4j.Logger;
@@ -14,7 +15,6 @@ import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -71,6 +71,7 @@ final class SessionLedger {
 
     private final Path directory;
     private final Path takenDirectory;
+    private final FileSteps steps;
     private final Set<UUID> onlyTaken = new HashSet<>();
     private int putsUntilPrune;
 
@@ -79,8 +80,13 @@ final class SessionLedger {
      * @param takenDirectory which outlives the daemon; best in a memory file system
      */
     SessionLedger(Path directory, Path takenDirectory) throws IOException {
+        this(directory, takenDirectory, FileSteps.REAL);
+    }
+
+    SessionLedger(Path directory, Path takenDirectory, FileSteps steps) throws IOException {
         this.directory = directory;
         this.takenDirectory = takenDirectory;
+        this.steps = steps;
         Files.createDirectories(directory);
         Files.createDirectories(takenDirectory);
         commitTaken();
@@ -94,7 +100,7 @@ final class SessionLedger {
      * @throws UncheckedIOException if it cannot be made durable; then what it says must not happen
      */
     synchronized void put(Entry entry) {
-        Path file = directory.resolve(entry.session() + SUFFIX);
+        Path file = file(entry.session());
         try {
             putBeside(entry, file);
             if (entry.standing() != Standing.UNDECIDED) {
@@ -164,13 +170,16 @@ final class SessionLedger {
         }
     }
 
-    /** Forgets a session that never was: the other node did not open it. */
+    /**
+     * Forgets a session that never was: one of both nodes did not open it. Otherwise it would be
+     * kept for ever, as one that is undecided.
+     */
     synchronized void remove(UUID session) {
-        Path file = directory.resolve(session + SUFFIX);
+        Path file = file(session);
         try {
             Files.deleteIfExists(file);
         } catch (IOException e) {
-            throw new UncheckedIOException("cannot remove " + file, e);
+            LOG.warn("event=not-forgotten session={} reason=\"{}\"", session, e.getMessage());
         }
     }
 
@@ -185,16 +194,16 @@ final class SessionLedger {
      * @throws UncheckedIOException if it cannot be made durable
      */
     synchronized Staged stage(Entry entry) {
-        String session = entry.session().toString();
+        UUID session = entry.session();
         Staged staged =
                 new Staged(
-                        entry.session(),
-                        directory.resolve(session + STAGED),
-                        directory.resolve(session + SUFFIX),
-                        takenDirectory.resolve(session));
+                        session,
+                        staged(session),
+                        file(session),
+                        takenDirectory.resolve(session.toString()));
         try {
             write(staged.beside(), entry);
-            forceNames();
+            steps.forceDirectory(directory);
             return staged;
         } catch (IOException e) {
             throw unwritten(staged, e);
@@ -203,8 +212,7 @@ final class SessionLedger {
 
     /** Whether an undecided session may have been decided just before the host died. */
     synchronized boolean isStaged(Entry entry) {
-        return entry.standing() == Standing.UNDECIDED
-                && Files.exists(directory.resolve(entry.session() + STAGED));
+        return entry.standing() == Standing.UNDECIDED && Files.exists(staged(entry.session()));
     }
 
     /**
@@ -251,7 +259,7 @@ final class SessionLedger {
     }
 
     private void forgetStaged(Entry decided) {
-        Path left = directory.resolve(decided.session() + STAGED);
+        Path left = staged(decided.session());
         try {
             Files.deleteIfExists(left);
         } catch (IOException e) {
@@ -267,17 +275,32 @@ final class SessionLedger {
         return onlyTaken.contains(session);
     }
 
-    /** What a daemon took that died before it was on the disk. */
+    /**
+     * What a daemon took that died, or could not write, before it was on the disk. Where it can
+     * still not be written the mark stays, and the entry holds all the same: a guest that runs here
+     * is not given back for that.
+     */
     private void commitTaken() throws IOException {
         try (Stream<Path> files = Files.list(takenDirectory)) {
             for (Path taken : files.toList()) {
-                String session = taken.getFileName().toString();
-                Path staged = directory.resolve(session + STAGED);
-                if (Files.exists(staged)) {
-                    rename(staged, directory.resolve(session + SUFFIX));
-                    onlyTaken.add(UUID.fromString(session));
+                Path staged = directory.resolve(taken.getFileName() + STAGED);
+                if (!Files.exists(staged)) {
+                    Files.delete(taken);
+                    continue;
                 }
-                Files.delete(taken);
+                UUID session = UUID.fromString(taken.getFileName().toString());
+                onlyTaken.add(session);
+                try {
+                    rename(staged, file(session));
+                    Files.delete(taken);
+                } catch (IOException e) {
+                    LOG.error(
+                            "event=take-over-not-on-disk session={} reason=\"{}\" next=\"mend {}"
+                                    + " and start the daemon again before this host is\"",
+                            session,
+                            e.toString(),
+                            directory);
+                }
             }
         }
     }
@@ -288,37 +311,24 @@ final class SessionLedger {
             for (Path file : files.filter(f -> f.toString().endsWith(STAGED)).toList()) {
                 String name = file.getFileName().toString();
                 String session = name.substring(0, name.length() - STAGED.length());
-                if (read(directory.resolve(session + SUFFIX)).filter(this::isStaged).isEmpty()) {
+                boolean taken = Files.exists(takenDirectory.resolve(session));
+                if (!taken
+                        && read(directory.resolve(session + SUFFIX))
+                                .filter(this::isStaged)
+                                .isEmpty()) {
                     Files.delete(file);
                 }
             }
         }
     }
 
-    private static void write(Path file, Entry entry) throws IOException {
-        try (FileChannel out =
-                FileChannel.open(
-                        file,
-                        StandardOpenOption.CREATE,
-                        StandardOpenOption.TRUNCATE_EXISTING,
-                        StandardOpenOption.WRITE)) {
-            ByteBuffer content = ByteBuffer.wrap(JSON.writeValueAsBytes(entry));
-            while (content.hasRemaining()) {
-                out.write(content);
-            }
-            out.force(true);
-        }
+    private void write(Path file, Entry entry) throws IOException {
+        steps.write(file, JSON.writeValueAsBytes(entry));
     }
 
     private void rename(Path beside, Path file) throws IOException {
-        Files.move(beside, file, StandardCopyOption.ATOMIC_MOVE);
-        forceNames();
-    }
-
-    private void forceNames() throws IOException {
-        try (FileChannel names = FileChannel.open(directory, StandardOpenOption.READ)) {
-            names.force(true);
-        }
+        steps.rename(beside, file);
+        steps.forceDirectory(directory);
     }
 
     private static UncheckedIOException unwritten(Staged staged, IOException e) {
@@ -334,10 +344,18 @@ final class SessionLedger {
     }
 
     synchronized Optional<Entry> get(UUID session) {
-        Path staged = directory.resolve(session + STAGED);
         boolean taken =
-                Files.exists(takenDirectory.resolve(session.toString())) && Files.exists(staged);
-        return read(taken ? staged : directory.resolve(session + SUFFIX));
+                Files.exists(takenDirectory.resolve(session.toString()))
+                        && Files.exists(staged(session));
+        return read(taken ? staged(session) : file(session));
+    }
+
+    private Path file(UUID session) {
+        return directory.resolve(session + SUFFIX);
+    }
+
+    private Path staged(UUID session) {
+        return directory.resolve(session + STAGED);
     }
 
     /** The newest session of a domain in which this node was the primary. */
@@ -352,7 +370,7 @@ final class SessionLedger {
 
     private Optional<Entry> newest(String domain, Side side) {
         for (Path file : newestFirst()) {
-            Optional<Entry> entry = read(file);
+            Optional<Entry> entry = effective(file);
             if (entry.isPresent()
                     && entry.get().side() == side
                     && entry.get().domain().equals(domain)) {
@@ -360,6 +378,17 @@ final class SessionLedger {
             }
         }
         return Optional.empty();
+    }
+
+    /** What holds of a session by its file, which another one may have replaced for now. */
+    private Optional<Entry> effective(Path file) {
+        String name = file.getFileName().toString();
+        try {
+            return get(UUID.fromString(name.substring(0, name.length() - SUFFIX.length())));
+        } catch (IllegalArgumentException e) {
+            LOG.warn("event=session-unreadable file={} reason=\"no session's name\"", file);
+            return Optional.empty();
+        }
     }
 
     private Optional<Entry> read(Path file) {

@@ -3,6 +3,7 @@ package holdfast.node;
 import holdfast.engine.port.OutputGate;
 import holdfast.engine.remus.PrimaryState;
 import holdfast.engine.remus.SecondaryState;
+import holdfast.engine.reprotect.InVain;
 import holdfast.engine.reprotect.ReprotectionState;
 import holdfast.node.api.DiskReplication;
 import holdfast.node.api.DomainStatus;
@@ -125,30 +126,31 @@ final class StatusReport {
         return switch (shown) {
             case ReprotectionState.Off _ ->
                     new ReprotectionStatus(ReprotectionStatus.State.OFF, List.of(), 0, null, -1);
-            case ReprotectionState.Protected(List<String> nodes, long _, int attempts) ->
+            case ReprotectionState.Protected(List<String> nodes, long _, long _, InVain inVain) ->
                     new ReprotectionStatus(
-                            ReprotectionStatus.State.PROTECTED, nodes, attempts, null, -1);
+                            ReprotectionStatus.State.PROTECTED, nodes, inVain.attempts(), null, -1);
             case ReprotectionState.Looking(
                             List<String> nodes,
                             int _,
-                            int attempts,
+                            InVain inVain,
                             long due,
                             Optional<String> failure) ->
                     new ReprotectionStatus(
                             ReprotectionStatus.State.LOOKING,
                             nodes,
-                            attempts,
+                            inVain.attempts(),
                             failure.orElse(null),
                             Math.max(0, TimeUnit.NANOSECONDS.toMillis(due - System.nanoTime())));
             case ReprotectionState.Trying(
                             List<String> nodes,
                             int _,
-                            int attempts,
+                            InVain inVain,
+                            long _,
                             Optional<String> failure) ->
                     new ReprotectionStatus(
                             ReprotectionStatus.State.PROTECTING,
                             nodes,
-                            attempts,
+                            inVain.attempts(),
                             failure.orElse(null),
                             -1);
         };

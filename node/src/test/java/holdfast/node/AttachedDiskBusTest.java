@@ -105,7 +105,7 @@ class AttachedDiskBusTest {
     }
 
     /** Block by block, while the guest stands. */
-    private static void requireEqual(Node a, Node b, Path image) throws Exception {
+    static void requireEqual(Node a, Node b, Path image) throws Exception {
         a.pause("g");
         // The epoch that ends after the guest stands, and the one before it.
         long committed = b.status("g").protection().replication().replica().committedEpoch();

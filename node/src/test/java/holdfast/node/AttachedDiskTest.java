@@ -151,7 +151,7 @@ class AttachedDiskTest {
     }
 
     /** As the guest's driver would, through the device. */
-    private static void guest(QmpClient operator, String request) {
+    static void guest(QmpClient operator, String request) {
         String told =
                 operator.execute(
                                 "human-monitor-command",

@@ -18,13 +18,16 @@ final class FaultyMirroring implements AutoCloseable {
 
     private NbdExport faulty(NbdExport target) {
         FaultyExport export = new FaultyExport(target);
-        onNext.accept(export);
+        Consumer<FaultyExport> now = onNext;
         onNext = _ -> {};
+        now.accept(export);
         made.add(export);
         return export;
     }
 
-    /** What the next export is told before it is served. */
+    /**
+     * What the next export is told before it is served; which may be what to tell the one after it.
+     */
     void tellNext(Consumer<FaultyExport> what) {
         onNext = what;
     }

@@ -11,7 +11,6 @@ import holdfast.qemu.launch.QemuProcess;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.attribute.FileTime;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
@@ -40,6 +39,7 @@ record ForeignQemu(
         return start(
                 hosts,
                 "q35",
+                96,
                 image(directory(hosts), kind),
                 List.of(
                         "-kernel",
@@ -55,7 +55,31 @@ record ForeignQemu(
     static ForeignQemu booting(TestHosts hosts, String machine, byte[] sectors, String words)
             throws Exception {
         Path image = Files.write(directory(hosts).resolve("disk.raw"), sectors);
-        return start(hosts, machine, image, List.of(), words);
+        return start(hosts, machine, 96, image, List.of(), words);
+    }
+
+    /**
+     * With a Linux that has drivers for all kinds of disks.
+     *
+     * @param append what it is told to do, besides {@code console=}
+     * @param words what makes the disk of IMAGE
+     */
+    static ForeignQemu withStorageGuest(TestHosts hosts, byte[] disk, String append, String words)
+            throws Exception {
+        Path boot = DiskGuest.bootFiles("HOLDFAST_STORAGE_GUEST_DIR", "--storage");
+        return start(
+                hosts,
+                "q35",
+                192,
+                Files.write(directory(hosts).resolve("disk.raw"), disk),
+                List.of(
+                        "-kernel",
+                        boot.resolve("vmlinuz").toString(),
+                        "-initrd",
+                        boot.resolve("initrd.gz").toString(),
+                        "-append",
+                        "console=ttyS0 panic=1 quiet " + append),
+                words);
     }
 
     private static Path directory(TestHosts hosts) throws IOException {
@@ -63,7 +87,12 @@ record ForeignQemu(
     }
 
     private static ForeignQemu start(
-            TestHosts hosts, String machine, Path image, List<String> boot, String words)
+            TestHosts hosts,
+            String machine,
+            int mebibytes,
+            Path image,
+            List<String> boot,
+            String words)
             throws Exception {
         Path theirs = directory(hosts);
         Path monitor = theirs.resolve("qmp");
@@ -82,9 +111,11 @@ record ForeignQemu(
                                 "-machine",
                                 machine + ",accel=tcg,memory-backend=main,suppress-vmdesc=on",
                                 "-m",
-                                "96",
+                                Integer.toString(mebibytes),
                                 "-object",
-                                "memory-backend-file,id=main,size=96M,share=on,mem-path="
+                                "memory-backend-file,id=main,size="
+                                        + mebibytes
+                                        + "M,share=on,mem-path="
                                         + hosts.ram.resolve("theirs"),
                                 "-global",
                                 "migration.send-configuration=off",
@@ -109,14 +140,15 @@ record ForeignQemu(
         // not this process, which could not trace it then.
         List<String> parent = new ArrayList<>(List.of("sh", "-c", "\"$0\" \"$@\" & wait"));
         parent.addAll(command);
-        new ProcessBuilder(parent).inheritIO().start();
         long until = System.nanoTime() + LIMIT.toNanos();
-        while (!Files.exists(operator)
-                || !Files.exists(monitor)
-                || !Files.exists(pid)
-                || Files.size(pid) == 0) {
-            assertThat(System.nanoTime() - until).as("QEMU starts").isNegative();
-            Thread.sleep(10);
+        try (FileWatch started = FileWatch.in(theirs)) {
+            new ProcessBuilder(parent).inheritIO().start();
+            while (!Files.exists(operator)
+                    || !Files.exists(monitor)
+                    || !Files.exists(pid)
+                    || Files.size(pid) == 0) {
+                started.awaitWrite(until);
+            }
         }
         return new ForeignQemu(
                 monitor,
@@ -151,15 +183,11 @@ record ForeignQemu(
     }
 
     static void awaitWritten(Path image) throws Exception {
-        FileTime from = Files.getLastModifiedTime(image);
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(30);
-        int seen = 0;
-        while (seen < 10) {
-            assertThat(System.nanoTime() - until).as("written to %s", image).isNegative();
-            Thread.sleep(20);
-            FileTime now = Files.getLastModifiedTime(image);
-            seen += now.equals(from) ? 0 : 1;
-            from = now;
+        try (FileWatch writes = FileWatch.of(image)) {
+            for (int seen = 0; seen < 10; seen++) {
+                writes.awaitWrite(until);
+            }
         }
     }
 

@@ -51,6 +51,20 @@ class LostPeerTest {
         };
     }
 
+    /** As a node answers for a domain of generation 0: for a person, who has spoken. */
+    @Test
+    void one_that_nobody_decides_any_more_is_told_once() throws Exception {
+        stale.put(SESSION, PEER);
+        LostPeer.Inquiry remembered =
+                (_, _, _) -> {
+                    asked++;
+                    return new LinkMessage.Answer(Standing.UNDECIDED, 1, "as remembered");
+                };
+        new LostPeer(stale, remembered, this::pass).tell(PEER, SESSION);
+        assertThat(asked).isEqualTo(1);
+        assertThat(stale.all()).isEmpty();
+    }
+
     private boolean pass(long nanos) {
         nowNanos += nanos;
         return true;

@@ -80,6 +80,15 @@ record ManagedQemu(
         Memory(String object) {
             this.object = object;
         }
+
+        /** Without a name, where this machine's QEMU leaves that out of its state. */
+        static Memory nameless() throws IOException {
+            return isLeftOut() ? MEMFD : FILE;
+        }
+
+        static boolean isLeftOut() throws IOException {
+            return LoopDevice.run(List.of(QemuProcess.BINARY, "--version")).contains("version 7.");
+        }
     }
 
     /** In this network namespace, with a network of its own. */
@@ -121,7 +130,7 @@ record ManagedQemu(
                         -name guest=web,debug-threads=on
                         -S
                         -object {"qom-type":"secret","id":"masterKey0","format":"raw","file":"KEY"}
-                        -machine q35,usb=off,vmport=off,dump-guest-core=off,memory-backend=pc.ram
+                        -machine q35,usb=off,vmport=off,hpet=off,dump-guest-core=off,memory-backend=pc.ram
                         -accel tcg
                         -cpu qemu64
                         -m size=%dk
@@ -134,7 +143,6 @@ record ManagedQemu(
                         -chardev socket,id=charmonitor,fd=20,server=on,wait=off
                         -mon chardev=charmonitor,id=monitor,mode=control
                         -rtc base=utc,driftfix=slew
-                        -no-hpet
                         -no-shutdown
                         -global ICH9-LPC.disable_s3=1
                         -global ICH9-LPC.disable_s4=1

@@ -87,18 +87,11 @@ final class MigratingPair implements AutoCloseable {
     DomainStatus protect(String node, MigrateRequest.Compress compress, int intervalMillis) {
         return a.client()
                 .remus(
-                        new RemusRequest(
-                                        "g",
-                                        node,
-                                        intervalMillis,
-                                        true,
-                                        false,
-                                        RemusRequest.ArbiterKind.NONE,
-                                        50,
-                                        TestHosts.DEADLINE_MILLIS,
-                                        null,
-                                        List.of(),
-                                        RemusRequest.AfterLoss.STAY_ALONE)
+                        RemusRequest.of("g", node)
+                                .withInterval(intervalMillis)
+                                .withArbiter(RemusRequest.ArbiterKind.NONE)
+                                .withDeadline(50, TestHosts.DEADLINE_MILLIS)
+                                .withAfterLoss(RemusRequest.AfterLoss.STAY_ALONE)
                                 .withCompress(compress),
                         ProgressListener.none());
     }

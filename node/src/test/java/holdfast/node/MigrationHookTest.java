@@ -11,11 +11,17 @@ import holdfast.node.api.ProgressListener;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Each hook fails once, in each way, on its way up and on its way down; real QEMU, real hooks.
@@ -68,6 +74,10 @@ class MigrationHookTest {
                     int index = HOOKS.indexOf(failing);
                     List<String> expected = new ArrayList<>();
                     HOOKS.subList(0, index + 1).forEach(hook -> expected.add("init " + hook));
+                    if (way == Way.HANG) {
+                        // It was killed: nobody knows how far it was.
+                        expected.add("deinit " + failing);
+                    }
                     HOOKS.subList(0, index).reversed().forEach(h -> expected.add("deinit " + h));
                     assertThat(Files.readAllLines(log)).as(failing + way).isEqualTo(expected);
                     assertThat(result(stayed, failing)).isEqualTo("failed");
@@ -75,6 +85,57 @@ class MigrationHookTest {
                             .forEach(hook -> assertThat(result(stayed, hook)).isEqualTo("down"));
                 }
             }
+            secondAttempt(hosts, log, a, b);
+        }
+    }
+
+    /** Who ends a migration while a hook hangs; the hook's limit is ten seconds. */
+    private enum GivenUp {
+        BY_OPERATOR("cancelled", 30),
+        BY_TIME("features up in time", 1);
+
+        private final String reason;
+        private final int featureSeconds;
+
+        GivenUp(String reason, int featureSeconds) {
+            this.reason = reason;
+            this.featureSeconds = featureSeconds;
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(GivenUp.class)
+    void a_hook_that_hangs_does_not_hold_the_guest_of_a_migration_that_is_given_up(GivenUp by)
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            a.create(hosts.firmwareGuest("g"));
+            Path log = hosts.directory.resolve("hooks.log");
+            scripts(hosts, log, "init first", "echo slow; sleep 600");
+            CompletableFuture<MigrateResult> asked =
+                    CompletableFuture.supplyAsync(
+                            () ->
+                                    a.migrate(
+                                            request(b).withFeatureSeconds(by.featureSeconds),
+                                            ProgressListener.none()));
+            MigratingPair.await("the hook to hang", () -> hasLine(log, "init first"));
+            if (by == GivenUp.BY_OPERATOR) {
+                a.cancelMigration("g");
+            }
+            MigrateResult stayed = asked.get(60, TimeUnit.SECONDS);
+            stays(a, b, stayed);
+            assertThat(stayed.reason()).contains(by.reason);
+            assertThat(report(stayed, "first").detail())
+                    .contains("was killed, for the migration was given up")
+                    .contains("slow")
+                    .contains("taken down");
+            assertThat(Files.readAllLines(log))
+                    .containsExactly(
+                            "init port-profile",
+                            "init first",
+                            "deinit first",
+                            "deinit port-profile");
             secondAttempt(hosts, log, a, b);
         }
     }
@@ -114,6 +175,14 @@ class MigrationHookTest {
                 }
             }
             secondAttempt(hosts, log, a, b);
+        }
+    }
+
+    private static boolean hasLine(Path log, String line) {
+        try {
+            return Files.exists(log) && Files.readAllLines(log).contains(line);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

@@ -134,17 +134,22 @@ class MirrorHangTest {
             a.create(guest.source());
             guest.awaitWrites();
             faulty.tellNext(export -> export.hang(20));
-            try (QmpClient third = QmpClient.connect(monitor, RESERVE)) {
+            CountDownLatch begun = new CountDownLatch(1);
+            try (QmpClient third = QmpClient.connect(monitor, RESERVE);
+                    var _ =
+                            third.subscribe(
+                                    event -> {
+                                        if (event.name().equals("JOB_STATUS_CHANGE")) {
+                                            begun.countDown();
+                                        }
+                                    })) {
                 CompletableFuture<DomainStatus> protecting =
                         CompletableFuture.supplyAsync(
                                 () ->
                                         a.remus(
                                                 TestHosts.remus("g", b, ArbiterKind.NONE),
                                                 ProgressListener.none()));
-                while (third.execute("query-block-jobs").isEmpty()) {
-                    assertThat(protecting).isNotDone();
-                    Thread.sleep(5);
-                }
+                awaitDown(begun);
                 awaitDown(faulty.newest().hung);
                 // Whatever may keep a job from going on, with exports that answer.
                 third.execute("block-job-pause", Map.of("device", "holdfast-disk-0"));

@@ -283,4 +283,76 @@ class MovedWishTest {
             assertThat(a.unprotect("g").role()).isEqualTo(Role.UNPROTECTED);
         }
     }
+
+    /** It has heard nothing of the end, and its daemon dies: who may go on only it can say. */
+    @Test
+    void a_secondary_that_is_lost_before_it_hears_that_protection_ends_keeps_the_domain_here()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon b = new TestDaemon(hosts, "b").start();
+                FrameProxy proxy = new FrameProxy("127.0.0.1", b.address())) {
+            Node a = hosts.start("a");
+            Node c = hosts.start("c");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.OPERATOR, proxy.port()),
+                    ProgressListener.none());
+            Throwable refusal = leaving(a, c, b, proxy).get(40, TimeUnit.SECONDS);
+            assertThat(refusal)
+                    .isInstanceOf(ApiException.class)
+                    .hasMessageContaining("its secondary was lost")
+                    .hasMessageContaining("`holdfast unprotect` here now means");
+            DomainStatus undecided = a.status("g");
+            assertThat(undecided.role()).isEqualTo(Role.PRIMARY);
+            assertThat(undecided.protection().state()).isEqualTo("deciding");
+            assertThat(c.list()).isEmpty();
+
+            // It never took over, and says so: the domain goes on here, and is protected again.
+            b.start();
+            awaitProtected(a, "b");
+            assertThat(a.status("g").protection().generation()).isZero();
+            a.unprotect("g");
+        }
+    }
+
+    /** Where nobody is asked the domain goes on alone, and so it may move. */
+    @Test
+    void a_secondary_that_is_lost_so_without_an_arbiter_does_not_keep_it_from_moving()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts();
+                TestDaemon b = new TestDaemon(hosts, "b").start();
+                FrameProxy proxy = new FrameProxy("127.0.0.1", b.address())) {
+            Node a = hosts.start("a");
+            Node c = hosts.start("c");
+            a.create(hosts.firmwareGuest("g"));
+            a.remus(
+                    TestHosts.staying("g", ArbiterKind.NONE, proxy.port()),
+                    ProgressListener.none());
+            assertThat(leaving(a, c, b, proxy).get(40, TimeUnit.SECONDS)).isNull();
+            assertThat(c.status("g").state()).isEqualTo(State.RUNNING);
+            assertThat(a.status("g").state()).isEqualTo(State.ENDED);
+            // Its secondary is still away.
+            awaitProtected(c, "a");
+            c.unprotect("g");
+        }
+    }
+
+    /** Moves it from a to c; b dies before it hears that its session ends. */
+    private static CompletableFuture<Throwable> leaving(
+            Node a, Node c, TestDaemon b, FrameProxy proxy) throws Exception {
+        proxy.arm(
+                new FrameProxy.Place(
+                        ConnectionKind.CONTROL,
+                        FrameProxy.Way.THERE,
+                        "DISMISS",
+                        0,
+                        FrameProxy.Act.HOLD));
+        CompletableFuture<Throwable> moving = TestHosts.migrating(a, "g", c.port());
+        proxy.awaitReached();
+        b.kill();
+        proxy.cut();
+        // Whoever asks b later gets through.
+        proxy.arm();
+        return moving;
+    }
 }

@@ -16,7 +16,11 @@ import holdfast.node.api.RemusRequest.ArbiterKind;
 import holdfast.node.api.RestoreRequest;
 import holdfast.node.api.SaveRequest;
 import holdfast.node.api.SaveResult;
+import holdfast.node.link.NodeAddress;
+import holdfast.node.link.NodeIdentity;
+import holdfast.node.link.PeerInquiry;
 import holdfast.qemu.qmp.QmpClient;
+import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.Standing;
 import holdfast.wire.xen.ReaderOptions;
 import holdfast.wire.xen.StreamVerdict;
@@ -361,9 +365,19 @@ class NodeTest {
                     Files.writeString(
                             state.resolve("boot-id"), "00000000-0000-0000-0000-000000000000\n");
                 }
-                assertThat(hosts.start("a").list()).isEmpty();
+                Node again = hosts.start("a");
+                assertThat(again.list()).isEmpty();
                 assertThat(ledger.get(entry.session()).orElseThrow().standing())
                         .isEqualTo(expected);
+                LinkMessage.Answer answer =
+                        PeerInquiry.ask(
+                                NodeAddress.parse("127.0.0.1:" + again.port()),
+                                new NodeIdentity("b", UUID.randomUUID(), "test"),
+                                entry.session(),
+                                LinkMessage.Question.DISMISS);
+                assertThat(answer.standing()).isEqualTo(expected);
+                // 0 would say that it is about to be decided.
+                assertThat(answer.generation()).isEqualTo(expected == Standing.UNDECIDED ? 1 : 0);
             } finally {
                 qemu.destroyForcibly();
                 qemu.onExit().get(10, TimeUnit.SECONDS);
@@ -414,16 +428,10 @@ class NodeTest {
             assertThat(a.nodeInfo().qemu().version()).matches("\\d+\\.\\d+\\.\\d+");
             Path tee = hosts.directory.resolve("g.tee");
             a.remus(
-                    new RemusRequest(
-                            "g",
-                            "127.0.0.1:" + b.port(),
-                            25,
-                            true,
-                            true,
-                            ArbiterKind.OPERATOR,
-                            50,
-                            TestHosts.DEADLINE_MILLIS,
-                            tee.toString()),
+                    RemusRequest.of("g", "127.0.0.1:" + b.port())
+                            .withDeadline(50, TestHosts.DEADLINE_MILLIS)
+                            .withPlain(true)
+                            .withTee(tee.toString()),
                     ProgressListener.none());
             await(a, "g", s -> s.protection().epochsCommitted() >= 10);
             assertThat(a.unprotect("g").role()).isEqualTo(Role.UNPROTECTED);
@@ -471,7 +479,8 @@ class NodeTest {
             if (System.nanoTime() - until > 0) {
                 throw new AssertionError("not within 30 s: " + status);
             }
-            Thread.sleep(20);
+            // Figures, such as counts of epochs, change without a word.
+            node.awaitChange(domain, status.change(), 20);
         }
     }
 }

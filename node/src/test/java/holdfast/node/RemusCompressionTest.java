@@ -4,7 +4,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import holdfast.node.api.DomainStatus;
+import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateRequest.Compress;
+import holdfast.node.api.MigrateResult;
+import holdfast.node.api.ProgressListener;
 import holdfast.node.api.ProtectionStatus;
 import holdfast.node.link.FrameProxy;
 
@@ -105,7 +108,7 @@ class RemusCompressionTest {
 
     /** As where {@code /tmp} is mounted {@code noexec}. */
     @Test
-    void a_secondary_that_may_not_run_the_library_gets_the_stream_as_it_is() throws Exception {
+    void a_node_that_may_not_run_the_library_gets_and_sends_streams_as_they_are() throws Exception {
         create();
         Path nothingRuns = Files.createDirectory(pair.hosts.directory.resolve("noexec"));
         TestDaemon.Site there = cable.site(Cable.End.B, pair.hosts);
@@ -126,12 +129,39 @@ class RemusCompressionTest {
             String node = Cable.End.A.here() + ":" + proxy.port();
             assertThatThrownBy(() -> pair.protect(node, Compress.ZSTD, INTERVAL_MILLIS))
                     .hasMessageContaining("cannot unpack compressed pages");
-            MigratingPair.await("c to give it back", () -> c.client().list().isEmpty());
+            // At once: it may still be at what was refused.
             pair.protect(node, Compress.AUTO, INTERVAL_MILLIS);
             rate("auto, not unpacked");
             pair.a.client().unprotect("g");
-            MigratingPair.await("c to give it back", () -> c.client().list().isEmpty());
+            migratesWithoutTheLibrary(c, node);
         }
+    }
+
+    /** There and back: c can neither unpack nor pack. */
+    private void migratesWithoutTheLibrary(TestDaemon c, String node) throws Exception {
+        try (FrameProxy back = new FrameProxy(Cable.End.B.here(), pair.a.address())) {
+            String here = Cable.End.B.here() + ":" + back.port();
+            refusesAndThenMoves(pair.a, node, "cannot unpack compressed pages");
+            assertThat(MigratingPair.runs(c.client())).isTrue();
+            refusesAndThenMoves(c, here, "this node cannot compress");
+            assertThat(MigratingPair.runs(pair.a.client())).isTrue();
+        }
+    }
+
+    /** The second attempt comes at once. */
+    private static void refusesAndThenMoves(TestDaemon from, String node, String words) {
+        MigrateRequest request = MigrateRequest.of("g", node);
+        assertThatThrownBy(
+                        () ->
+                                from.client()
+                                        .migrate(
+                                                request.withCompress(Compress.ZSTD),
+                                                ProgressListener.none()))
+                .hasMessageContaining(words);
+        assertThat(MigratingPair.runs(from.client())).isTrue();
+        MigrateResult moved =
+                from.client().migrate(request.withCompress(Compress.AUTO), ProgressListener.none());
+        assertThat(moved.outcome()).as(moved.reason()).isEqualTo("moved");
     }
 
     private void survive() throws Exception {

@@ -3,14 +3,18 @@ package holdfast.node;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import holdfast.node.store.FileSteps;
 import holdfast.wire.link.Standing;
 
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -78,6 +82,80 @@ class SessionLedgerTest {
         ledger.commit(staged);
         assertThat(taken).isEmptyDirectory();
         assertThat(ledger().get(entry.session())).contains(entry.with(Standing.TOOK_OVER, 5));
+    }
+
+    /** A disk on which one of these steps fails. */
+    private enum Failure implements FileSteps {
+        RENAME {
+            @Override
+            public void rename(Path from, Path to) throws IOException {
+                throw new FileSystemException(to.toString(), null, "No space left on device");
+            }
+        },
+        FORCE_DIRECTORY {
+            @Override
+            public void forceDirectory(Path directory) throws IOException {
+                throw new IOException("Input/output error");
+            }
+        };
+
+        @Override
+        public void write(Path file, byte[] content) throws IOException {
+            REAL.write(file, content);
+        }
+
+        @Override
+        public void rename(Path from, Path to) throws IOException {
+            REAL.rename(from, to);
+        }
+
+        @Override
+        public void forceDirectory(Path directory) throws IOException {
+            REAL.forceDirectory(directory);
+        }
+    }
+
+    /** The guest runs by then: whatever becomes of its note, it is this node's. */
+    @ParameterizedTest
+    @EnumSource
+    void what_was_taken_holds_where_it_cannot_be_committed(Failure failure) throws Exception {
+        ledger.put(entry);
+        SessionLedger.Entry tookOver = entry.with(Standing.TOOK_OVER, 5);
+        SessionLedger.Staged staged = ledger.stage(tookOver);
+        SessionLedger failing = new SessionLedger(directory, taken, failure);
+        failing.take(staged);
+        assertThatThrownBy(() -> failing.commit(staged))
+                .isInstanceOf(UncheckedIOException.class)
+                .hasMessageContaining(entry.session().toString())
+                .hasMessageContaining(
+                        failure == Failure.RENAME ? "No space left" : "Input/output error");
+        assertThat(failing.get(entry.session())).contains(tookOver);
+
+        // Its daemon dies, and the next one finds the disk no better.
+        SessionLedger next = new SessionLedger(directory, taken, failure);
+        assertThat(next.get(entry.session())).contains(tookOver);
+        assertThat(next.newestAsSecondary("web")).contains(tookOver);
+
+        // The one after that does.
+        SessionLedger mended = ledger();
+        assertThat(mended.get(entry.session())).contains(tookOver);
+        assertThat(taken).isEmptyDirectory();
+        assertThat(ledger().newestAsSecondary("web")).contains(tookOver);
+    }
+
+    /** It may have run, or not: never TOOK_OVER on the disk, on the way to saying so. */
+    @Test
+    void what_was_taken_and_is_undecided_after_all_is_that_for_the_next_daemon() throws Exception {
+        ledger.put(entry);
+        SessionLedger.Staged staged = ledger.stage(entry.with(Standing.TOOK_OVER, 5));
+        ledger.take(staged);
+        SessionLedger.Entry undecided = entry.with(Standing.UNDECIDED, 5);
+        ledger.put(undecided);
+        // A daemon that dies here leaves one that was only taken, which is looked at once more.
+        ledger.unstage(staged);
+        assertThat(ledger.get(entry.session())).contains(undecided);
+        assertThat(ledger().get(entry.session())).contains(undecided);
+        assertThat(ledger().newestAsSecondary("web")).contains(undecided);
     }
 
     @Test

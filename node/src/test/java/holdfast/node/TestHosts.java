@@ -144,18 +144,11 @@ final class TestHosts implements AutoCloseable {
             RemusRequest.ArbiterKind arbiter,
             List<String> others,
             RemusRequest.AfterLoss afterLoss) {
-        return new RemusRequest(
-                domain,
-                node,
-                25,
-                true,
-                false,
-                arbiter,
-                50,
-                DEADLINE_MILLIS,
-                null,
-                others,
-                afterLoss);
+        return RemusRequest.of(domain, node)
+                .withArbiter(arbiter)
+                .withDeadline(50, DEADLINE_MILLIS)
+                .withOthers(others)
+                .withAfterLoss(afterLoss);
     }
 
     /** Puts another role and generation into what a node that is gone wrote down of a domain. */

@@ -180,16 +180,11 @@ public final class Demo implements AutoCloseable {
     private DemoResult protectAndKill(ApiClient nodeA, Worker client) {
         DomainStatus isProtected =
                 nodeA.remus(
-                        new RemusRequest(
-                                DOMAIN,
-                                Lab.Host.B.address(),
-                                options.intervalMillis,
-                                true,
-                                false,
-                                RemusRequest.ArbiterKind.NONE,
-                                RemusRequest.HEARTBEAT_MILLIS_DEFAULT,
-                                deadlineMillis(),
-                                null),
+                        RemusRequest.of(DOMAIN, Lab.Host.B.address())
+                                .withInterval(options.intervalMillis)
+                                .withArbiter(RemusRequest.ArbiterKind.NONE)
+                                .withDeadline(
+                                        RemusRequest.HEARTBEAT_MILLIS_DEFAULT, deadlineMillis()),
                         progress -> timeline.working(progress.text()));
         timeline.happened(
                 "protected by B: a checkpoint every %d ms, dirty pages by %s"

@@ -11,6 +11,11 @@ public record DiskSizes(List<JournalHeader.Disk> disks) {
         disks = List.copyOf(disks);
     }
 
+    /** Of all disks together. */
+    public long sumBytes() {
+        return disks.stream().mapToLong(JournalHeader.Disk::sizeBytes).sum();
+    }
+
     /**
      * Refuses what does not lie in a disk.
      *

@@ -38,6 +38,12 @@ public interface Arrival {
     /** Brings a feature up. Never throws: what failed is in the report. */
     FeatureReport bringUp(Feature feature);
 
+    /**
+     * The migration will not go on: whatever is being brought up need not be waited for. Never
+     * blocks; any thread. One whose features take no time has nothing to do.
+     */
+    default void giveUp() {}
+
     /** Takes it down again. Never throws. */
     FeatureReport takeDown(FeatureReport up);
 

@@ -1,5 +1,7 @@
 package holdfast.engine.port;
 
+import java.util.Optional;
+
 /**
  * A virtual machine at a hypervisor, driven by the one thread that owns its session. Every call
  * returns or fails within the adapter's deadline; failures are {@link
@@ -27,6 +29,16 @@ public interface Domain {
      *     a death, and the secondary would bring the guest back
      */
     void resume();
+
+    /**
+     * Why what was taken in the latest pause, from {@link #suspend} to {@link #resume} or to now,
+     * is worth nothing: somebody else let the guest go on in it, so that it is of no one moment; or
+     * plugged a device, so that no copy can load it, which may be noticed a second late. Does not
+     * fail.
+     */
+    default Optional<String> disturbance() {
+        return Optional.empty();
+    }
 
     /**
      * Ends the domain's process at once, without asking the guest. After the return nothing of it

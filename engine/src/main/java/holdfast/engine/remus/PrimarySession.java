@@ -20,6 +20,7 @@ import holdfast.engine.port.Timer;
 import holdfast.wire.ProtocolException;
 
 import java.util.ArrayDeque;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 
@@ -297,6 +298,17 @@ public final class PrimarySession {
             return;
         }
         long resumed = clock.nanos();
+        Optional<String> disturbance = ports.domain().disturbance();
+        if (disturbance.isPresent()) {
+            // The end of the epoch's disk writes may be on its way: there is no second attempt.
+            followUps.add(
+                    new PrimaryEvent.SessionFailed(
+                            "the checkpoint of epoch "
+                                    + epoch
+                                    + " is of no use: "
+                                    + disturbance.get()));
+            return;
+        }
         if (result instanceof PrimaryEvent.Captured) {
             dirty.clear();
             suspendedAtNanos = start;

@@ -48,7 +48,7 @@ public final class ReprotectionMachine {
     private static Step off(Off off, ReprotectionEvent event) {
         return switch (event) {
             case Wished wished -> wished(wished);
-            case ProtectedNow now -> protectedNow(now, 0);
+            case ProtectedNow now -> protectedNow(now, 0, InVain.NOTHING);
             case Withdrawn _ -> new Step(off, new Forget());
             case SessionEnded _, TryDue _, NotNow _, AttemptFailed _, IsSelf _, Gone _ ->
                     new Step(off);
@@ -58,22 +58,26 @@ public final class ReprotectionMachine {
     private static Step isProtected(Protected is, ReprotectionEvent event) {
         return switch (event) {
             case SessionEnded(String reason, long now, double jitter) -> {
-                boolean sound = now - is.sinceNanos() >= Backoff.SOUND_NANOS;
-                // The first time nothing speaks against trying at once.
-                if (sound || is.attempts() == 0) {
-                    yield look(is.nodes(), 0, sound ? 0 : 1, now, Optional.of(reason));
+                if (is.isSoundAt(now)) {
+                    yield look(is.nodes(), 0, InVain.NOTHING, now, Optional.of(reason));
                 }
-                int attempts = is.attempts() + 1;
+                InVain inVain = is.inVain().copy();
+                // The first time nothing speaks against trying at once.
+                long delay =
+                        inVain.attempts() == 1
+                                ? 0
+                                : Backoff.afterCopyNanos(
+                                        inVain, is.nodes().size(), is.copyNanos(), jitter);
                 yield look(
                         is.nodes(),
-                        (attempts - 1) % is.nodes().size(),
-                        attempts,
-                        now + delay(attempts, is.nodes(), Failure.REFUSED, jitter),
+                        (inVain.attempts() - 1) % is.nodes().size(),
+                        inVain,
+                        now + delay,
                         Optional.of(reason));
             }
             // Its session broke without an end, and somebody let the domain go on.
             case Wished wished -> wished(wished);
-            case ProtectedNow now -> protectedNow(now, is.attempts());
+            case ProtectedNow now -> protectedNow(now, 0, is.inVain());
             case Withdrawn _ -> new Step(new Off(), new Forget());
             case Gone _ -> new Step(new Off());
             case TryDue _, NotNow _, AttemptFailed _, IsSelf _ -> new Step(is);
@@ -91,12 +95,13 @@ public final class ReprotectionMachine {
                         new Trying(
                                 looking.nodes(),
                                 looking.next(),
-                                looking.attempts(),
+                                looking.inVain(),
+                                now,
                                 looking.lastFailure());
                 yield new Step(trying, new Protect(trying.node()));
             }
             case Wished wished -> wished(wished);
-            case ProtectedNow now -> protectedNow(now, looking.attempts());
+            case ProtectedNow now -> protectedNow(now, 0, looking.inVain());
             case Withdrawn _ -> new Step(new Off(), new Forget());
             case Gone _ -> new Step(new Off());
             // A session that the operator began and that did not come to protect: not an attempt.
@@ -106,17 +111,27 @@ public final class ReprotectionMachine {
 
     private static Step trying(Trying trying, ReprotectionEvent event) {
         return switch (event) {
-            case ProtectedNow now -> protectedNow(now, trying.attempts());
-            case SessionEnded(String reason, long now, double jitter) ->
-                    failed(trying, Failure.REFUSED, reason, now, jitter);
+            case ProtectedNow now ->
+                    protectedNow(now, now.nowNanos() - trying.sinceNanos(), trying.inVain());
+            case SessionEnded(String reason, long now, double jitter) -> {
+                InVain inVain = trying.inVain().copy();
+                long copyNanos = now - trying.sinceNanos();
+                long delay =
+                        Backoff.afterCopyNanos(inVain, trying.nodes().size(), copyNanos, jitter);
+                yield lookOn(trying, inVain, now + delay, reason);
+            }
             case AttemptFailed(String node, Failure failure, String reason, long now, double jitter)
-                    when node.equals(trying.node()) ->
-                    failed(trying, failure, reason, now, jitter);
+                    when node.equals(trying.node()) -> {
+                InVain inVain = trying.inVain().attempt();
+                long delay =
+                        Backoff.nanos(inVain.attempts(), trying.nodes().size(), failure, jitter);
+                yield lookOn(trying, inVain, now + delay, reason);
+            }
             case NotNow(long now) ->
                     look(
                             trying.nodes(),
                             trying.next(),
-                            trying.attempts(),
+                            trying.inVain(),
                             now + Backoff.LEAST_NANOS,
                             trying.lastFailure());
             case IsSelf(String node, long now) -> without(trying, node, now);
@@ -132,25 +147,21 @@ public final class ReprotectionMachine {
             return new Step(new Off(), new Forget());
         }
         return new Step(
-                new Looking(wished.nodes(), 0, 0, wished.nowNanos(), Optional.empty()),
+                new Looking(wished.nodes(), 0, InVain.NOTHING, wished.nowNanos(), Optional.empty()),
                 new Remember(wished.nodes()),
                 new Schedule(wished.nowNanos()));
     }
 
-    private static Step protectedNow(ProtectedNow now, int attempts) {
+    private static Step protectedNow(ProtectedNow now, long copyNanos, InVain inVain) {
         return new Step(
-                new Protected(now.nodes(), now.nowNanos(), attempts), new Remember(now.nodes()));
+                new Protected(now.nodes(), now.nowNanos(), copyNanos, inVain),
+                new Remember(now.nodes()));
     }
 
-    private static Step failed(
-            Trying trying, Failure failure, String reason, long now, double jitter) {
-        int attempts = trying.attempts() + 1;
-        return look(
-                trying.nodes(),
-                (trying.next() + 1) % trying.nodes().size(),
-                attempts,
-                now + delay(attempts, trying.nodes(), failure, jitter),
-                Optional.of(reason));
+    /** The next node's turn. */
+    private static Step lookOn(Trying trying, InVain inVain, long due, String reason) {
+        int next = (trying.next() + 1) % trying.nodes().size();
+        return look(trying.nodes(), next, inVain, due, Optional.of(reason));
     }
 
     /** A node cannot hold its own domain's replica; it is not asked again. */
@@ -163,18 +174,14 @@ public final class ReprotectionMachine {
                 look(
                         others,
                         trying.next() % others.size(),
-                        trying.attempts(),
+                        trying.inVain(),
                         now,
                         trying.lastFailure());
         return new Step(step.state(), List.of(new Remember(others), step.effects().getFirst()));
     }
 
     private static Step look(
-            List<String> nodes, int next, int attempts, long due, Optional<String> lastFailure) {
-        return new Step(new Looking(nodes, next, attempts, due, lastFailure), new Schedule(due));
-    }
-
-    private static long delay(int attempts, List<String> nodes, Failure failure, double jitter) {
-        return Backoff.nanos(attempts, nodes.size(), failure, jitter);
+            List<String> nodes, int next, InVain inVain, long due, Optional<String> lastFailure) {
+        return new Step(new Looking(nodes, next, inVain, due, lastFailure), new Schedule(due));
     }
 }

@@ -20,12 +20,18 @@ public sealed interface ReprotectionState {
      * A session protects the domain, or is undecided about who owns it.
      *
      * @param sinceNanos its first commit
-     * @param attempts made in vain before, while protection did not last
+     * @param copyNanos from the attempt's begin to the first commit; 0 where the operator began it
+     * @param inVain before, while protection did not last
      */
-    record Protected(List<String> nodes, long sinceNanos, int attempts)
+    record Protected(List<String> nodes, long sinceNanos, long copyNanos, InVain inVain)
             implements ReprotectionState {
         public Protected {
             nodes = some(nodes);
+        }
+
+        /** Whether it has lasted: longer than it took to come to. */
+        boolean isSoundAt(long nowNanos) {
+            return nowNanos - sinceNanos >= Math.max(Backoff.SOUND_NANOS, copyNanos);
         }
     }
 
@@ -33,11 +39,14 @@ public sealed interface ReprotectionState {
      * The domain runs here alone; the next attempt is due.
      *
      * @param next index of the node that is tried then
-     * @param attempts made in vain
-     * @param lastFailure why the last one failed, or why protection ended
+     * @param lastFailure why the last attempt failed, or why protection ended
      */
     record Looking(
-            List<String> nodes, int next, int attempts, long dueNanos, Optional<String> lastFailure)
+            List<String> nodes,
+            int next,
+            InVain inVain,
+            long dueNanos,
+            Optional<String> lastFailure)
             implements ReprotectionState {
         public Looking {
             nodes = some(nodes);
@@ -49,9 +58,14 @@ public sealed interface ReprotectionState {
      * An attempt is under way.
      *
      * @param next index of the node that is tried
-     * @param attempts made in vain before it
+     * @param inVain before it
      */
-    record Trying(List<String> nodes, int next, int attempts, Optional<String> lastFailure)
+    record Trying(
+            List<String> nodes,
+            int next,
+            InVain inVain,
+            long sinceNanos,
+            Optional<String> lastFailure)
             implements ReprotectionState {
         public Trying {
             nodes = some(nodes);

@@ -223,6 +223,18 @@ class PrimarySessionFaultsTest {
     }
 
     @Test
+    void whatWasTakenOfAGuestThatSomebodyElseLetGoOnIsNotSent() {
+        guest.disturbance = Optional.of("somebody else let the guest go on");
+        untilTheFirstCheckpoint();
+
+        assertThat(session.state()).isInstanceOf(PrimaryState.Dismissing.class);
+        assertThat(session.state().toString()).contains("somebody else let the guest go on");
+        assertThat(guest.suspended).isFalse();
+        assertThat(capturedPages).as("nothing of it was encoded").isEqualTo(-1);
+        assertThat(said).doesNotContain("destroy", "digest");
+    }
+
+    @Test
     void marksThatAFailedCollectTookWithItAreNotLost() {
         tracker.fault =
                 () -> {
@@ -239,6 +251,7 @@ class PrimarySessionFaultsTest {
     private final class Guest implements Domain, GuestMemory {
         private final MemorySegment bytes = Arena.ofAuto().allocate(PAGES * PAGE_BYTES);
         private boolean suspended;
+        private Optional<String> disturbance = Optional.empty();
         private Runnable resuming = () -> {};
         private Runnable saving = () -> {};
 
@@ -256,6 +269,11 @@ class PrimarySessionFaultsTest {
         public void resume() {
             resuming.run();
             suspended = false;
+        }
+
+        @Override
+        public Optional<String> disturbance() {
+            return disturbance;
         }
 
         @Override

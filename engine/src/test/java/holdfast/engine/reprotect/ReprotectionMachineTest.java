@@ -39,14 +39,18 @@ class ReprotectionMachineTest {
     }
 
     private static Trying trying(int next, int attempts) {
-        return new Trying(TWO, next, attempts, Optional.empty());
+        return new Trying(TWO, next, new InVain(attempts, 0), NOW, Optional.empty());
     }
 
     @Test
     void a_lost_secondary_is_looked_for_at_once_the_preferred_node_first() {
-        var lost = step(new Protected(TWO, NOW, 0), new SessionEnded("b is lost", NOW + 1, MIDDLE));
+        var lost =
+                step(
+                        new Protected(TWO, NOW, 0, new InVain(0, 0)),
+                        new SessionEnded("b is lost", NOW + 1, MIDDLE));
         assertThat(lost.state())
-                .isEqualTo(new Looking(TWO, 0, 1, NOW + 1, Optional.of("b is lost")));
+                .isEqualTo(
+                        new Looking(TWO, 0, new InVain(1, 1), NOW + 1, Optional.of("b is lost")));
         assertThat(lost.effects()).containsExactly(new Schedule(NOW + 1));
         var due = step(lost.state(), new TryDue(NOW + 1));
         assertThat(due.effects()).containsExactly(new Protect("b"));
@@ -88,7 +92,7 @@ class ReprotectionMachineTest {
 
     @Test
     void protection_that_ends_again_and_again_is_not_renewed_in_a_hot_loop() {
-        ReprotectionState state = new Protected(TWO, NOW, 0);
+        ReprotectionState state = new Protected(TWO, NOW, 0, new InVain(0, 0));
         long now = NOW;
         List<Long> waits = new ArrayList<>();
         for (int i = 0; i < 6; i++) {
@@ -102,15 +106,90 @@ class ReprotectionMachineTest {
         assertThat(waits).containsExactly(0L, 500L, 1000L, 1000L, 2000L, 2000L);
         long sound = now + Backoff.SOUND_NANOS;
         assertThat(step(state, new SessionEnded("late", sound, MIDDLE)).state())
-                .isEqualTo(new Looking(TWO, 0, 0, sound, Optional.of("late")));
+                .isEqualTo(new Looking(TWO, 0, InVain.NOTHING, sound, Optional.of("late")));
+    }
+
+    private static final long HOUR = 3_600_000_000_000L;
+    private static final long MINUTE = 60_000_000_000L;
+
+    /** How long nothing is copied after each of some copies in vain, of that length. */
+    private static List<Long> pausesMillis(List<String> nodes, long copyNanos, int copies) {
+        ReprotectionState state = step(new Off(), new Wished(nodes, NOW)).state();
+        long now = NOW;
+        List<Long> pauses = new ArrayList<>();
+        for (int i = 0; i < copies; i++) {
+            state = step(state, new TryDue(now)).state();
+            now += copyNanos;
+            state = step(state, new SessionEnded("no room", now, MIDDLE)).state();
+            long due = ((Looking) state).dueNanos();
+            pauses.add((due - now) / 1_000_000);
+            now = due;
+        }
+        return pauses;
+    }
+
+    @Test
+    void a_node_that_failed_a_copy_gets_another_one_and_then_fewer_and_fewer() {
+        List<String> one = List.of("b");
+        assertThat(pausesMillis(one, MINUTE, 8))
+                .as("twice as long each time")
+                .containsExactly(
+                        500L, 60_000L, 120_000L, 240_000L, 480_000L, 960_000L, 960_000L, 960_000L);
+        assertThat(pausesMillis(one, HOUR, 5))
+                .as("never more than half of the time")
+                .containsExactly(500L, 3_600_000L, 3_600_000L, 3_600_000L, 3_600_000L);
+        assertThat(pausesMillis(one, 10 * MINUTE, 5))
+                .as("half an hour is enough")
+                .containsExactly(500L, 600_000L, 1_200_000L, 1_800_000L, 1_800_000L);
+        assertThat(pausesMillis(one, 100_000_000L, 9))
+                .as("a quick one is like any other attempt")
+                .containsExactly(500L, 1000L, 2000L, 4000L, 8000L, 16000L, 30000L, 30000L, 30000L);
+        assertThat(pausesMillis(TWO, MINUTE, 5))
+                .as("each node its own first one")
+                .containsExactly(500L, 500L, 60_000L, 60_000L, 120_000L);
+    }
+
+    @Test
+    void a_node_that_was_away_for_long_is_forgiven_the_first_copy_in_vain() {
+        Trying late =
+                new Trying(List.of("b"), 0, new InVain(200, 0), NOW, Optional.of("timed out"));
+        var failed = step(late, new SessionEnded("no room", NOW + HOUR, MIDDLE));
+        assertThat(((Looking) failed.state()).inVain()).isEqualTo(new InVain(201, 1));
+        assertThat(((Looking) failed.state()).dueNanos() - NOW - HOUR)
+                .isEqualTo(Backoff.REFUSED_NANOS_MAX);
+    }
+
+    @Test
+    void protection_is_sound_when_it_lasts_longer_than_its_copy_took() {
+        Trying trying = new Trying(List.of("b"), 0, new InVain(3, 3), NOW, Optional.empty());
+        ReprotectionState is = step(trying, new ProtectedNow(List.of("b"), NOW + HOUR)).state();
+        assertThat(is).isEqualTo(new Protected(List.of("b"), NOW + HOUR, HOUR, new InVain(3, 3)));
+        var soon = step(is, new SessionEnded("full", NOW + 2 * HOUR - 1, MIDDLE));
+        assertThat(soon.state())
+                .isEqualTo(
+                        new Looking(
+                                List.of("b"),
+                                0,
+                                new InVain(4, 4),
+                                NOW + 3 * HOUR - 1,
+                                Optional.of("full")));
+        var sound = step(is, new SessionEnded("lost", NOW + 2 * HOUR, MIDDLE));
+        assertThat(sound.state())
+                .isEqualTo(
+                        new Looking(
+                                List.of("b"),
+                                0,
+                                InVain.NOTHING,
+                                NOW + 2 * HOUR,
+                                Optional.of("lost")));
     }
 
     @Test
     void what_the_operator_ended_stays_ended_whatever_news_come_late() {
         for (ReprotectionState state :
                 List.of(
-                        new Protected(TWO, NOW, 0),
-                        new Looking(TWO, 0, 0, NOW, Optional.empty()),
+                        new Protected(TWO, NOW, 0, new InVain(0, 0)),
+                        new Looking(TWO, 0, InVain.NOTHING, NOW, Optional.empty()),
                         trying(0, 0),
                         new Off())) {
             var ended = step(state, new Withdrawn());
@@ -134,10 +213,13 @@ class ReprotectionMachineTest {
     void a_node_that_is_this_one_is_never_asked_again() {
         var without = step(trying(0, 0), new IsSelf("b", NOW));
         assertThat(without.state())
-                .isEqualTo(new Looking(List.of("c"), 0, 0, NOW, Optional.empty()));
+                .isEqualTo(new Looking(List.of("c"), 0, InVain.NOTHING, NOW, Optional.empty()));
         assertThat(without.effects())
                 .containsExactly(new Remember(List.of("c")), new Schedule(NOW));
-        var none = step(new Trying(List.of("b"), 0, 0, Optional.empty()), new IsSelf("b", NOW));
+        var none =
+                step(
+                        new Trying(List.of("b"), 0, InVain.NOTHING, NOW, Optional.empty()),
+                        new IsSelf("b", NOW));
         assertThat(none.state()).isEqualTo(new Off());
         assertThat(none.effects()).containsExactly(new Forget());
     }
@@ -145,18 +227,21 @@ class ReprotectionMachineTest {
     @Test
     void an_operation_in_work_postpones_the_attempt_and_does_not_count() {
         assertThat(step(trying(1, 3), new NotNow(NOW)).state())
-                .isEqualTo(new Looking(TWO, 1, 3, NOW + HALF_SECOND, Optional.empty()));
+                .isEqualTo(
+                        new Looking(TWO, 1, new InVain(3, 0), NOW + HALF_SECOND, Optional.empty()));
     }
 
     @Test
     void a_domain_that_is_let_go_on_after_a_broken_session_is_looked_after_again() {
-        assertThat(step(new Protected(TWO, NOW, 3), new Wished(TWO, NOW + 1)).state())
-                .isEqualTo(new Looking(TWO, 0, 0, NOW + 1, Optional.empty()));
+        assertThat(
+                        step(new Protected(TWO, NOW, 0, new InVain(3, 3)), new Wished(TWO, NOW + 1))
+                                .state())
+                .isEqualTo(new Looking(TWO, 0, InVain.NOTHING, NOW + 1, Optional.empty()));
     }
 
     @Test
     void a_timer_that_goes_off_early_is_set_again() {
-        Looking looking = new Looking(TWO, 0, 0, NOW, Optional.empty());
+        Looking looking = new Looking(TWO, 0, InVain.NOTHING, NOW, Optional.empty());
         var early = step(looking, new TryDue(NOW - 1));
         assertThat(early.state()).isEqualTo(looking);
         assertThat(early.effects()).containsExactly(new Schedule(NOW));
@@ -222,7 +307,7 @@ class ReprotectionMachineTest {
                 assertThat(timer).as("no timer, seed %d", seed).isEqualTo(looking.dueNanos());
                 assertThat(looking.dueNanos() - now)
                         .as("too late, seed %d", seed)
-                        .isLessThanOrEqualTo(Backoff.REFUSED_NANOS_MAX * 5 / 4);
+                        .isLessThanOrEqualTo(Backoff.COPIED_NANOS_MAX * 5 / 4);
             }
         }
     }

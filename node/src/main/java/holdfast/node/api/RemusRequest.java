@@ -5,6 +5,7 @@ import com.fasterxml.jackson.annotation.JsonValue;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * How a domain is to be protected.
@@ -99,60 +100,6 @@ public record RemusRequest(
         }
     }
 
-    /** Compressed where that is quicker. */
-    public RemusRequest(
-            String domain,
-            String node,
-            int intervalMillis,
-            boolean holdOutput,
-            boolean plain,
-            ArbiterKind arbiter,
-            int heartbeatMillis,
-            int deadlineMillis,
-            String tee,
-            List<String> others,
-            AfterLoss afterLoss) {
-        this(
-                domain,
-                node,
-                intervalMillis,
-                holdOutput,
-                plain,
-                arbiter,
-                heartbeatMillis,
-                deadlineMillis,
-                tee,
-                others,
-                afterLoss,
-                null);
-    }
-
-    /** By one node, renewed after a loss. */
-    public RemusRequest(
-            String domain,
-            String node,
-            int intervalMillis,
-            boolean holdOutput,
-            boolean plain,
-            ArbiterKind arbiter,
-            int heartbeatMillis,
-            int deadlineMillis,
-            String tee) {
-        this(
-                domain,
-                node,
-                intervalMillis,
-                holdOutput,
-                plain,
-                arbiter,
-                heartbeatMillis,
-                deadlineMillis,
-                tee,
-                null,
-                null);
-    }
-
-    @JsonCreator
     public RemusRequest {
         ApiException.require("domain", domain);
         ApiException.require("node", node);
@@ -189,7 +136,7 @@ public record RemusRequest(
     }
 
     /** Protection of {@code domain} by {@code node} where nobody said anything else. */
-    public static RemusRequest withDefaults(String domain, String node) {
+    public static RemusRequest of(String domain, String node) {
         return new RemusRequest(
                 domain,
                 node,
@@ -199,24 +146,64 @@ public record RemusRequest(
                 ArbiterKind.OPERATOR,
                 OF_THE_NODE,
                 OF_THE_NODE,
-                null);
+                null,
+                List.of(),
+                AfterLoss.PROTECT_AGAIN,
+                MigrateRequest.Compress.AUTO);
+    }
+
+    /** The same by another of its nodes. */
+    public RemusRequest at(String otherNode) {
+        return changed(draft -> draft.node = otherNode);
+    }
+
+    /** With so long between two checkpoints. */
+    public RemusRequest withInterval(int millis) {
+        return changed(draft -> draft.intervalMillis = millis);
+    }
+
+    /** With output that waits for its commit, or not. */
+    public RemusRequest withHeldOutput(boolean wish) {
+        return changed(draft -> draft.holdOutput = wish);
+    }
+
+    /** With a byte-exact Xen stream, or not. */
+    public RemusRequest withPlain(boolean wish) {
+        return changed(draft -> draft.plain = wish);
+    }
+
+    /** Of a plain stream, with a copy of it in a file; null for none. */
+    public RemusRequest withTee(String path) {
+        return changed(draft -> draft.tee = path);
+    }
+
+    /** Decided so. */
+    public RemusRequest withArbiter(ArbiterKind kind) {
+        return changed(draft -> draft.arbiter = kind);
+    }
+
+    /** With a peer that is lost after so long. */
+    public RemusRequest withDeadline(int heartbeat, int deadline) {
+        return changed(
+                draft -> {
+                    draft.heartbeatMillis = heartbeat;
+                    draft.deadlineMillis = deadline;
+                });
+    }
+
+    /** With these further nodes. */
+    public RemusRequest withOthers(List<String> nodes) {
+        return changed(draft -> draft.others = nodes);
+    }
+
+    /** With this after a loss. */
+    public RemusRequest withAfterLoss(AfterLoss wish) {
+        return changed(draft -> draft.afterLoss = wish);
     }
 
     /** With its bulk stream compressed or not. */
     public RemusRequest withCompress(MigrateRequest.Compress wish) {
-        return new RemusRequest(
-                domain,
-                node,
-                intervalMillis,
-                holdOutput,
-                plain,
-                arbiter,
-                heartbeatMillis,
-                deadlineMillis,
-                tee,
-                others,
-                afterLoss,
-                wish);
+        return changed(draft -> draft.compress = wish);
     }
 
     /** This request with the node's own settings where it leaves them open. */
@@ -226,36 +213,60 @@ public record RemusRequest(
                 deadlineMillis == OF_THE_NODE
                         ? Math.max(nodeDeadlineMillis, 2 * heartbeat)
                         : deadlineMillis;
-        return new RemusRequest(
-                domain,
-                node,
-                intervalMillis,
-                holdOutput,
-                plain,
-                arbiter,
-                heartbeat,
-                deadline,
-                tee,
-                others,
-                afterLoss,
-                compress);
+        return withDeadline(heartbeat, deadline);
     }
 
-    /** The same by another of its nodes. */
-    public RemusRequest at(String otherNode) {
-        return new RemusRequest(
-                domain,
-                otherNode,
-                intervalMillis,
-                holdOutput,
-                plain,
-                arbiter,
-                heartbeatMillis,
-                deadlineMillis,
-                tee,
-                others,
-                afterLoss,
-                compress);
+    private RemusRequest changed(Consumer<Draft> change) {
+        Draft draft = new Draft(this);
+        change.accept(draft);
+        return draft.request();
+    }
+
+    /** The one place where all of it is copied. */
+    private static final class Draft {
+        private final String domain;
+        private String node;
+        private int intervalMillis;
+        private boolean holdOutput;
+        private boolean plain;
+        private ArbiterKind arbiter;
+        private int heartbeatMillis;
+        private int deadlineMillis;
+        private String tee;
+        private List<String> others;
+        private AfterLoss afterLoss;
+        private MigrateRequest.Compress compress;
+
+        Draft(RemusRequest of) {
+            domain = of.domain;
+            node = of.node;
+            intervalMillis = of.intervalMillis;
+            holdOutput = of.holdOutput;
+            plain = of.plain;
+            arbiter = of.arbiter;
+            heartbeatMillis = of.heartbeatMillis;
+            deadlineMillis = of.deadlineMillis;
+            tee = of.tee;
+            others = of.others;
+            afterLoss = of.afterLoss;
+            compress = of.compress;
+        }
+
+        RemusRequest request() {
+            return new RemusRequest(
+                    domain,
+                    node,
+                    intervalMillis,
+                    holdOutput,
+                    plain,
+                    arbiter,
+                    heartbeatMillis,
+                    deadlineMillis,
+                    tee,
+                    others,
+                    afterLoss,
+                    compress);
+        }
     }
 
     /** Every node that may hold the replica, the preferred one first. */

@@ -7,6 +7,7 @@ import java.nio.ByteBuffer;
 import java.nio.file.FileSystemException;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Optional;
 
 /** What images and journals need of a file system; a test lets each of these steps fail. */
 interface DiskFiles {
@@ -68,8 +69,13 @@ interface DiskFiles {
     /** Forces names to stable storage. */
     void forceDirectory(Path directory) throws IOException;
 
-    /** Room on the file system for the user of this process. */
+    /** Room on the file system that has the file, or would have it, for this process's user. */
     long usableBytes(Path path) throws IOException;
+
+    /** A file on whose file system a step failed while hardly any room was left there. */
+    default Optional<Path> foundFull() {
+        return Optional.empty();
+    }
 
     /** What to tell an operator about a step that failed. */
     default DiskException failure(String file, Path path, String step, IOException e) {

@@ -1,5 +1,7 @@
 package holdfast.node.disk;
 
+import static java.util.stream.Collectors.toSet;
+
 import holdfast.engine.DiskException;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.disk.JournalHeader;
@@ -238,14 +240,11 @@ final class ImageOpening {
      * @param journals the directory of all journals
      */
     static void forgetOlder(DiskFiles files, Path journals, List<JournalHeader.Disk> disks) {
-        Set<String> paths = new HashSet<>();
-        disks.forEach(disk -> paths.add(disk.path()));
+        Set<String> paths = disks.stream().map(JournalHeader.Disk::path).collect(toSet());
         try {
             for (Path directory : files.list(journals)) {
-                Optional<JournalHeader> header = header(files, directory);
-                if (header.isPresent()
-                        && header.get().disks().stream()
-                                .anyMatch(disk -> paths.contains(disk.path()))) {
+                Optional<JournalHeader> header = headerAbout(paths, files, directory);
+                if (header.isPresent()) {
                     Journal.remove(files, directory);
                     LOG.info(
                             "event=journal-obsolete domain={} session={} reason=\"a new session"
@@ -257,6 +256,28 @@ final class ImageOpening {
         } catch (IOException e) {
             throw files.failure("journals", journals, "removing those of older sessions", e);
         }
+    }
+
+    /** What {@link #forgetOlder} would give back. */
+    static long olderBytes(DiskFiles files, Path journals, Set<String> images) throws IOException {
+        long sum = 0;
+        for (Path directory : files.list(journals)) {
+            if (headerAbout(images, files, directory).isPresent()) {
+                for (Path file : files.list(directory)) {
+                    sum += Files.size(file);
+                }
+            }
+        }
+        return sum;
+    }
+
+    private static Optional<JournalHeader> headerAbout(
+            Set<String> images, DiskFiles files, Path directory) throws IOException {
+        return header(files, directory)
+                .filter(
+                        header ->
+                                header.disks().stream()
+                                        .anyMatch(disk -> images.contains(disk.path())));
     }
 
     private static Optional<JournalHeader> header(DiskFiles files, Path directory)

@@ -47,7 +47,6 @@ import java.util.concurrent.locks.ReentrantLock;
  */
 public final class ReplicaImages implements ReplicaDisks {
     private static final Logger LOG = LoggerFactory.getLogger(ReplicaImages.class);
-    private static final long SPILL_BYTES = 4L << 20;
 
     /**
      * One disk of a domain.
@@ -75,9 +74,7 @@ public final class ReplicaImages implements ReplicaDisks {
     private final ReentrantLock journalOrder = new ReentrantLock();
 
     private final ReplicaState state;
-
-    /** Of the thread that writes. */
-    private long unforcedBytes;
+    private final EpochIntake intake;
 
     /**
      * Makes a session's images ready to be filled.
@@ -157,175 +154,23 @@ public final class ReplicaImages implements ReplicaDisks {
         this.files = files;
         this.bounds = bounds;
         this.state = new ReplicaState(domain);
+        this.intake = new EpochIntake(sizes, images, journal, journalOrder, state, bounds, arena);
         this.applier = new Applier(domain, state::nextToApply, this::applyNow, this::applierFailed);
     }
 
     @Override
     public void write(int disk, long offsetBytes, ByteBuffer data) {
-        sizes.require(disk, offsetBytes, data.remaining());
-        if (!data.hasRemaining() || !state.beginWrite()) {
-            return;
-        }
-        try {
-            if (synchronising()) {
-                synchronise(disk, offsetBytes, data.duplicate());
-            } else {
-                buffer(disk, offsetBytes, data);
-            }
-        } catch (RuntimeException | Error e) {
-            state.intakeFailed(e);
-            throw e;
-        } finally {
-            state.endWrite();
-        }
-    }
-
-    /** Only the thread that writes asks, and it alone ends this phase by going on. */
-    private boolean synchronising() {
-        return state.read(() -> state.buffer.isEmpty());
-    }
-
-    private void buffer(int disk, long offsetBytes, ByteBuffer data) {
-        int start = data.position();
-        int at = start;
-        Optional<EpochBatch> batch = filling();
-        while (at < data.limit()) {
-            int taken = 0;
-            if (batch.isPresent()) {
-                taken = batch.get().put(disk, offsetBytes + at - start, data, at);
-            }
-            at += taken;
-            if (taken == 0) {
-                batch = nextBatch();
-                if (batch.isEmpty()) {
-                    return;
-                }
-            }
-        }
+        intake.write(disk, offsetBytes, data);
     }
 
     @Override
     public void writeZeroes(int disk, long offsetBytes, long lengthBytes) {
-        sizes.require(disk, offsetBytes, lengthBytes);
-        if (lengthBytes == 0 || !state.beginWrite()) {
-            return;
-        }
-        try {
-            if (synchronising()) {
-                images.get(disk).zero(offsetBytes, lengthBytes);
-                return;
-            }
-            Optional<EpochBatch> batch = filling().or(this::nextBatch);
-            while (batch.isPresent() && !batch.get().putZeroes(disk, offsetBytes, lengthBytes)) {
-                batch = nextBatch();
-            }
-        } catch (RuntimeException | Error e) {
-            state.intakeFailed(e);
-            throw e;
-        } finally {
-            state.endWrite();
-        }
-    }
-
-    /** What the page cache holds is bounded, so that the first commit need not wait for long. */
-    private void synchronise(int disk, long offsetBytes, ByteBuffer data) {
-        int bytes = data.remaining();
-        images.get(disk).write(data, offsetBytes);
-        unforcedBytes += bytes;
-        if (unforcedBytes >= bounds.unforcedBytesMax()) {
-            images.forEach(ImageFile::force);
-            unforcedBytes = 0;
-        }
-        state.change(() -> state.synchronisedBytes += bytes);
-    }
-
-    private Optional<EpochBatch> filling() {
-        return state.read(() -> state.requireBuffer().filling());
-    }
-
-    /** Blocks while there is no room; empty when nothing counts any more. */
-    private Optional<EpochBatch> nextBatch() {
-        while (state.read(state::takesIn)) {
-            Optional<EpochBatch> next = state.read(() -> state.requireBuffer().nextBatch());
-            if (next.isPresent()) {
-                return next;
-            }
-            long start = System.nanoTime();
-            if (!spill()) {
-                state.read(this::awaitRoom);
-            }
-            state.change(() -> state.backPressureNanos += System.nanoTime() - start);
-        }
-        return Optional.empty();
-    }
-
-    /**
-     * Writes the oldest batches to the journal.
-     *
-     * @return whether there was room for them
-     */
-    private boolean spill() {
-        journalOrder.lock();
-        try {
-            if (journal.bytes() >= bounds.journalBytesMax()) {
-                return false;
-            }
-            List<EpochBatch> oldest =
-                    state.read(() -> state.requireBuffer().oldestUnwritten(SPILL_BYTES));
-            if (!oldest.isEmpty()) {
-                journal.roll(state.read(() -> state.committed));
-                List<JournalPlace> places = journal.append(oldest);
-                state.change(
-                        () -> {
-                            state.requireBuffer().written(oldest, places);
-                            oldest.forEach(batch -> state.spilledBytes += batch.bytes());
-                        });
-            }
-            return true;
-        } finally {
-            journalOrder.unlock();
-        }
-    }
-
-    private boolean awaitRoom() {
-        state.awaitWhile(
-                () -> {
-                    boolean full = journal.bytes() >= bounds.journalBytesMax();
-                    if (full && state.takesIn() && !state.requireBuffer().hasOlder()) {
-                        throw new DiskException(
-                                "journal "
-                                        + journal.directory()
-                                        + ": the guest wrote more in one epoch than the journal"
-                                        + " may hold ("
-                                        + bounds.journalBytesMax()
-                                        + " bytes); protect the domain again with a shorter"
-                                        + " interval");
-                    }
-                    return full && state.takesIn();
-                });
-        return true;
+        intake.writeZeroes(disk, offsetBytes, lengthBytes);
     }
 
     @Override
     public void boundary(long epoch) {
-        state.change(
-                () -> {
-                    if (!state.takesIn()) {
-                        return;
-                    }
-                    if (state.buffer.isEmpty()) {
-                        state.phase = ReplicaState.Phase.BUFFERING;
-                        state.buffer =
-                                Optional.of(
-                                        new EpochBuffer(
-                                                epoch, bounds.batchesMax(), this::batchMemory));
-                    }
-                    state.requireBuffer().boundary(epoch);
-                });
-    }
-
-    private ByteBuffer batchMemory() {
-        return arena.allocate(bounds.batchBytes(), 4096).asByteBuffer();
+        intake.boundary(epoch);
     }
 
     /** What of an epoch is to be made durable. */
@@ -593,6 +438,16 @@ public final class ReplicaImages implements ReplicaDisks {
         } catch (DiskException e) {
             LOG.warn("event=images-not-closed domain={} reason=\"{}\"", domain, e.getMessage());
         }
+    }
+
+    /** The file on whose file system there was no room for a step, if that ever was so. */
+    Optional<Path> foundFull() {
+        return files.foundFull();
+    }
+
+    /** Of the guest's disks together. */
+    long diskBytes() {
+        return sizes.sumBytes();
     }
 
     /** A view of this moment, for any thread. */

@@ -18,6 +18,7 @@ import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Optional;
 import java.util.OptionalInt;
 
 /** The machine's own files. */
@@ -43,7 +44,11 @@ final class SystemFiles implements DiskFiles {
     /** Of common block devices. Of one with larger ones some zeroes are written, not punched. */
     private static final int SECTOR_BYTES_MAX = 4096;
 
+    /** Less is as good as nothing: some steps want no more than a few KiB, some a batch. */
+    private static final long FULL_BYTES = 1 << 20;
+
     private final ImageUse use;
+    private volatile Optional<Path> foundFull = Optional.empty();
 
     SystemFiles(ImageUse use) {
         this.use = use;
@@ -183,8 +188,29 @@ final class SystemFiles implements DiskFiles {
 
     @Override
     public long usableBytes(Path path) throws IOException {
-        return Files.getFileStore(Files.exists(path) ? path : path.toAbsolutePath().getParent())
-                .getUsableSpace();
+        Path there = path.toAbsolutePath();
+        while (!Files.exists(there)) {
+            there = there.getParent();
+        }
+        return Files.getFileStore(there).getUsableSpace();
+    }
+
+    @Override
+    public Optional<Path> foundFull() {
+        return foundFull;
+    }
+
+    /** What the error is called depends on the language of the system, and on quotas. */
+    @Override
+    public DiskException failure(String file, Path path, String step, IOException e) {
+        try {
+            if (usableBytes(path) < FULL_BYTES) {
+                foundFull = Optional.of(path);
+            }
+        } catch (IOException unknown) {
+            e.addSuppressed(unknown);
+        }
+        return DiskFiles.super.failure(file, path, step, e);
     }
 
     private static final class Channel implements OpenFile {

@@ -1,6 +1,7 @@
 package holdfast.node.link;
 
 import holdfast.engine.port.PrimaryLink.BulkPiece;
+import holdfast.qemu.linux.PauseThreads;
 
 import java.io.IOException;
 import java.util.concurrent.LinkedBlockingQueue;
@@ -25,11 +26,19 @@ final class BulkSender {
      */
     BulkSender(String peer, Consumer<String> broken) {
         this.broken = broken;
-        thread = Thread.ofPlatform().name("link-bulk-" + peer).daemon().unstarted(this::run);
+        thread =
+                Thread.ofPlatform()
+                        .name("link-bulk-" + peer)
+                        .daemon()
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     void start() {
         thread.start();
+    }
+
+    Thread thread() {
+        return thread;
     }
 
     void transmit(BulkPiece piece) {

@@ -1,5 +1,6 @@
 package holdfast.node.link;
 
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkCodec;
 import holdfast.wire.link.LinkMessage;
@@ -100,11 +101,18 @@ final class ControlConnection {
         channel.configureBlocking(false);
         this.selector = Selector.open();
         this.thread =
-                Thread.ofPlatform().name("link-control-" + peer).daemon().unstarted(this::run);
+                Thread.ofPlatform()
+                        .name("link-control-" + peer)
+                        .daemon()
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     void start() {
         thread.start();
+    }
+
+    Thread thread() {
+        return thread;
     }
 
     /** Queues a message; never blocks. Ignored once the connection is down or closing. */

@@ -1,5 +1,6 @@
 package holdfast.node.link;
 
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.link.LinkCodec;
 import holdfast.wire.link.LinkMessage;
 
@@ -100,11 +101,19 @@ public final class DiskStream {
         this.broken = broken;
         this.ring = ByteBuffer.allocateDirect(ringBytes);
         this.sentBytesMin = Math.min(SENT_BYTES_MIN, ringBytes / 4);
-        this.thread = Thread.ofPlatform().name("link-disk-" + peer).daemon().unstarted(this::run);
+        this.thread =
+                Thread.ofPlatform()
+                        .name("link-disk-" + peer)
+                        .daemon()
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     void start() {
         thread.start();
+    }
+
+    Thread thread() {
+        return thread;
     }
 
     /**

@@ -3,7 +3,7 @@ package holdfast.node.link;
 import java.io.IOException;
 
 /** The other node answered, and said no. Nothing was changed there. */
-public final class LinkRefusedException extends IOException {
+public class LinkRefusedException extends IOException {
     private final boolean sameNode;
 
     LinkRefusedException(String message) {

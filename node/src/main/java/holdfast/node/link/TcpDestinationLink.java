@@ -9,6 +9,7 @@ import holdfast.engine.migrate.DestinationLink;
 import holdfast.engine.migrate.IncomingPages;
 import holdfast.engine.port.DiskWrites;
 import holdfast.engine.port.GuestMemory;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 
@@ -82,7 +83,7 @@ public final class TcpDestinationLink implements DestinationLink {
                     Thread.ofPlatform()
                             .name("link-bulk-" + peer + "-" + i)
                             .daemon()
-                            .unstarted(() -> receive(connection, receiver)));
+                            .unstarted(PauseThreads.body(() -> receive(connection, receiver))));
         }
         this.control =
                 new ControlConnection(
@@ -91,6 +92,14 @@ public final class TcpDestinationLink implements DestinationLink {
                         migration.heartbeatMillis(),
                         migration.deadlineMillis(),
                         new Listener());
+    }
+
+    /** Those that a guest's pause goes through. */
+    public synchronized List<Thread> threads() {
+        List<Thread> all = new ArrayList<>(readers);
+        all.add(control.thread());
+        writer.ifPresent(all::add);
+        return all;
     }
 
     void start() {
@@ -115,7 +124,7 @@ public final class TcpDestinationLink implements DestinationLink {
                         Thread.ofPlatform()
                                 .name("link-disk-" + peer)
                                 .daemon()
-                                .start(() -> receiveDisk(channel, images)));
+                                .start(PauseThreads.body(() -> receiveDisk(channel, images))));
         return true;
     }
 

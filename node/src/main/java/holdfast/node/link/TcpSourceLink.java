@@ -71,6 +71,7 @@ public final class TcpSourceLink implements SourceLink {
             BulkCompression compression,
             Consumer<SourceEvent> post)
             throws IOException {
+        requirePacking(compression);
         Handshake.Opened control =
                 Handshake.open(address, self, ConnectionKind.MIGRATION, migration.migration());
         List<Handshake.Opened> bulk = new ArrayList<>();
@@ -119,7 +120,9 @@ public final class TcpSourceLink implements SourceLink {
                 disk.get().close();
             }
             Optional<LinkRefusedException> said =
-                    answer.isPresent() ? saidInstead(address, control) : Optional.empty();
+                    answer.isPresent() && !(e instanceof UnwantedException)
+                            ? saidInstead(address, control)
+                            : Optional.empty();
             control.channel().close();
             if (said.isPresent()) {
                 said.get().addSuppressed(e);
@@ -167,16 +170,29 @@ public final class TcpSourceLink implements SourceLink {
     /** The destination looks at images and takes them into use before it answers. */
     private static final java.time.Duration ACCEPT_LIMIT = java.time.Duration.ofSeconds(30);
 
-    /** Opens a BULK connection that carries frames where both sides can. */
-    static Handshake.Opened openBulk(
-            NodeAddress address, NodeIdentity self, UUID session, BulkCompression compression)
-            throws IOException {
-        boolean possible = compression != BulkCompression.NONE && PackedInput.available();
-        if (compression == BulkCompression.ZSTD && !possible) {
+    /** What the other node is, this side does not want: what it says about that means nothing. */
+    private static final class UnwantedException extends LinkRefusedException {
+        private static final long serialVersionUID = 1;
+
+        UnwantedException(String reason) {
+            super(reason);
+        }
+    }
+
+    private static void requirePacking(BulkCompression compression) throws IOException {
+        if (compression == BulkCompression.ZSTD && !PackedInput.available()) {
             throw new LinkRefusedException(
                     "this node cannot compress: its library may not be run from Java's temporary"
                             + " directory (the log says more); say --compress auto or none");
         }
+    }
+
+    /** Opens a BULK connection that carries frames where both sides can. */
+    static Handshake.Opened openBulk(
+            NodeAddress address, NodeIdentity self, UUID session, BulkCompression compression)
+            throws IOException {
+        requirePacking(compression);
+        boolean possible = compression != BulkCompression.NONE && PackedInput.available();
         List<Integer> versions =
                 possible
                         ? List.of(LinkMessage.FRAMED_BULK_VERSION, LinkMessage.PROTOCOL_VERSION)
@@ -186,7 +202,7 @@ public final class TcpSourceLink implements SourceLink {
         if (compression == BulkCompression.ZSTD
                 && opened.peer().version() != LinkMessage.FRAMED_BULK_VERSION) {
             opened.channel().close();
-            throw new LinkRefusedException(
+            throw new UnwantedException(
                     address
                             + " (Holdfast "
                             + opened.peer().softwareVersion()
@@ -277,6 +293,15 @@ public final class TcpSourceLink implements SourceLink {
     /** Where their writes go; present where there are any. */
     public Optional<DiskStream> disks() {
         return disks;
+    }
+
+    /** Those that a guest's pause goes through. */
+    public List<Thread> threads() {
+        List<Thread> all = new ArrayList<>();
+        all.add(control.thread());
+        senders.forEach(sender -> all.add(sender.thread()));
+        disks.ifPresent(stream -> all.add(stream.thread()));
+        return all;
     }
 
     /** Bytes on all connections by now. */

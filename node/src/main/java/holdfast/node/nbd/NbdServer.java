@@ -306,6 +306,16 @@ public final class NbdServer implements AutoCloseable {
         }
     }
 
+    /**
+     * Closes all connections, and waits for none of their threads: they may be what hangs. Who
+     * connects anew is served.
+     *
+     * @param reason for the log
+     */
+    public void cut(String reason) {
+        connections().forEach(connection -> connection.close(reason, true));
+    }
+
     private synchronized List<NbdConnection> connections() {
         return List.copyOf(all);
     }

@@ -16,7 +16,7 @@ import holdfast.engine.port.GuestMemory;
 import holdfast.node.link.AcceptCookie;
 import holdfast.node.link.MigrationAccepter;
 import holdfast.node.link.TcpDestinationLink;
-import holdfast.qemu.linux.CompilerThreads;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.link.LinkMessage;
 
 import org.slf4j.Logger;
@@ -58,7 +58,7 @@ public final class MigrationDestination {
     private final CountDownLatch over = new CountDownLatch(1);
     private final PauseLines lines = new PauseLines();
     private final MigrationPhases phases = new MigrationPhases();
-    private Optional<CompilerThreads.Held> compilers = Optional.empty();
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private volatile DestinationState state = DestinationMachine.begin();
     private volatile List<FeatureReport> reports = List.of();
     private volatile Optional<DestinationOutcome> outcome = Optional.empty();
@@ -90,14 +90,14 @@ public final class MigrationDestination {
     public MigrationAccepter.Decision.Accepted accepted(
             GuestMemory memory, Optional<AcceptCookie> copies, Optional<DiskWrites> disks) {
         return new MigrationAccepter.Decision.Accepted(
-                memory, copies, disks, queue::post, this::start, this::neverStarted);
+                memory, copies, disks, this::post, this::start, this::neverStarted);
     }
 
     private void start(TcpDestinationLink link) {
         Thread.ofPlatform()
                 .name("migrate-destination-" + opening.domain())
                 .daemon()
-                .start(() -> run(link));
+                .start(PauseThreads.body(() -> run(link)));
     }
 
     private void neverStarted(String reason) {
@@ -122,7 +122,7 @@ public final class MigrationDestination {
                 new DestinationSession(
                         new DestinationMachine(plan, opening.generation(), storage),
                         new DestinationSession.Ports(
-                                arrival, link, link.pages(), System::nanoTime, new Observer()));
+                                arrival, link, link.pages(), System::nanoTime, new Observer(link)));
         try {
             session.start();
             while (!(session.state() instanceof DestinationState.Finished)) {
@@ -157,14 +157,41 @@ public final class MigrationDestination {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
-        compilers.ifPresent(CompilerThreads.Held::close);
+        pause.ifPresent(PauseThreads.Held::close);
         listener.broken(failure);
         over.countDown();
     }
 
     /** Something happened here. Never blocks. */
     public void post(DestinationEvent event) {
+        if (endsIt(event)) {
+            // The session's thread may be waiting for a hook, and the guest for that.
+            arrival.giveUp();
+        }
         queue.post(event);
+    }
+
+    private static boolean endsIt(DestinationEvent event) {
+        return switch (event) {
+            case DestinationEvent.SourceCancelled _,
+                    DestinationEvent.SourceLost _,
+                    DestinationEvent.SourceViolated _,
+                    DestinationEvent.Failed _ ->
+                    true;
+            case DestinationEvent.Prepared _,
+                    DestinationEvent.BaseArrived _,
+                    DestinationEvent.SectionsArrived _,
+                    DestinationEvent.StreamsWhole _,
+                    DestinationEvent.DisksForced _,
+                    DestinationEvent.SourcePerformed _,
+                    DestinationEvent.FeatureTried _,
+                    DestinationEvent.FeatureDown _,
+                    DestinationEvent.SourceHandedOver _,
+                    DestinationEvent.Runs _,
+                    DestinationEvent.NeverRan _,
+                    DestinationEvent.MayHaveRun _ ->
+                    false;
+        };
     }
 
     public LinkMessage.OpenMigration opening() {
@@ -207,6 +234,12 @@ public final class MigrationDestination {
     }
 
     private final class Observer implements DestinationObserver {
+        private final TcpDestinationLink link;
+
+        Observer(TcpDestinationLink link) {
+            this.link = link;
+        }
+
         @Override
         public void transition(DestinationState from, DestinationEvent event, DestinationState to) {
             state = to;
@@ -256,11 +289,11 @@ public final class MigrationDestination {
             boolean begins =
                     event instanceof DestinationEvent.SectionsArrived
                             || guest(to) == PauseLines.Guest.PAUSED;
-            if (begins && compilers.isEmpty()) {
-                compilers = Optional.of(CompilerThreads.holdBack());
+            if (begins && pause.isEmpty()) {
+                pause = Optional.of(PauseThreads.first(link.threads()));
             } else if (to instanceof DestinationState.TakingDown
                     || to instanceof DestinationState.Finished) {
-                compilers.ifPresent(CompilerThreads.Held::close);
+                pause.ifPresent(PauseThreads.Held::close);
             }
         }
 

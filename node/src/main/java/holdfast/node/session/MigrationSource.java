@@ -20,7 +20,7 @@ import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.PeerInquiry;
 import holdfast.node.link.TcpSourceLink;
-import holdfast.qemu.linux.CompilerThreads;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.ProtocolException;
 import holdfast.wire.link.LinkMessage;
 
@@ -130,7 +130,7 @@ public final class MigrationSource {
             new EnumMap<>(SourceObserver.Stage.class);
     private final PauseLines lines = new PauseLines();
     private final MigrationPhases phases = new MigrationPhases();
-    private Optional<CompilerThreads.Held> compilers = Optional.empty();
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private volatile SourceState state;
     private volatile Mark copied;
     private volatile Optional<Cookies.Prepared> prepared = Optional.empty();
@@ -235,7 +235,7 @@ public final class MigrationSource {
                 Thread.ofPlatform()
                         .name("migrate-source-" + domain())
                         .daemon()
-                        .unstarted(() -> run(tracking));
+                        .unstarted(PauseThreads.body(() -> run(tracking)));
     }
 
     private static SourceSession.Deadlines deadlines(Settings settings) {
@@ -316,7 +316,7 @@ public final class MigrationSource {
         } catch (RuntimeException e) {
             failure.addSuppressed(e);
         }
-        compilers.ifPresent(CompilerThreads.Held::close);
+        pause.ifPresent(PauseThreads.Held::close);
         fault = Optional.of(failure);
         listener.broken(failure);
     }
@@ -474,10 +474,10 @@ public final class MigrationSource {
         public void transition(SourceState from, SourceEvent event, SourceState to) {
             state = to;
             if (guest(from) != guest(to)) {
-                compilers.ifPresent(CompilerThreads.Held::close);
-                compilers =
+                pause.ifPresent(PauseThreads.Held::close);
+                pause =
                         switch (guest(to)) {
-                            case PAUSED -> Optional.of(CompilerThreads.holdBack());
+                            case PAUSED -> Optional.of(PauseThreads.first(link.threads()));
                             case ELSE -> Optional.empty();
                         };
             }

@@ -17,6 +17,7 @@ import holdfast.node.link.DiskStream;
 import holdfast.node.link.NodeAddress;
 import holdfast.node.link.NodeIdentity;
 import holdfast.node.link.TcpPrimaryLink;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.wire.link.LinkMessage;
 import holdfast.wire.link.StreamEncoding;
 
@@ -197,7 +198,7 @@ public final class RemusPrimary {
                 Thread.ofPlatform()
                         .name("remus-primary-" + opening.domain())
                         .daemon()
-                        .unstarted(this::run);
+                        .unstarted(PauseThreads.body(this::run));
     }
 
     /** Starts the session's thread; once. */

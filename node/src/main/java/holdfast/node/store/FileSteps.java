@@ -9,7 +9,7 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 
 /** The steps of replacing a file, one by one, so that a test can let each of them fail. */
-interface FileSteps {
+public interface FileSteps {
     /** The file system itself. */
     FileSteps REAL =
             new FileSteps() {

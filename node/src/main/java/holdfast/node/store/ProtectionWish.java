@@ -93,16 +93,12 @@ public record ProtectionWish(
             int heartbeatMillis,
             int deadlineMillis,
             MigrateRequest.Compress compress) {
-        return new RemusRequest(
-                        domain,
-                        node,
-                        intervalMillis,
-                        holdOutput,
-                        plain,
-                        arbiter,
-                        heartbeatMillis,
-                        deadlineMillis,
-                        null)
+        return RemusRequest.of(domain, node)
+                .withInterval(intervalMillis)
+                .withHeldOutput(holdOutput)
+                .withPlain(plain)
+                .withArbiter(arbiter)
+                .withDeadline(heartbeatMillis, deadlineMillis)
                 .withCompress(compress);
     }
 

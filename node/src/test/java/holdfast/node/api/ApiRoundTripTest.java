@@ -52,8 +52,9 @@ class ApiRoundTripTest {
     }
 
     private static RemusRequest remus(String domain, String peer) {
-        return new RemusRequest(
-                domain, peer, 25, true, false, RemusRequest.ArbiterKind.NONE, 100, 500, null);
+        return RemusRequest.of(domain, peer)
+                .withArbiter(RemusRequest.ArbiterKind.NONE)
+                .withDeadline(100, 500);
     }
 
     private static ApiException.Kind kindOf(Runnable call) {

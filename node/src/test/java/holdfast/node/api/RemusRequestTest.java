@@ -10,16 +10,7 @@ import java.util.List;
 
 class RemusRequestTest {
     private static RemusRequest request(int heartbeatMillis, int deadlineMillis) {
-        return new RemusRequest(
-                "web",
-                "hostB",
-                25,
-                true,
-                false,
-                RemusRequest.ArbiterKind.OPERATOR,
-                heartbeatMillis,
-                deadlineMillis,
-                null);
+        return RemusRequest.of("web", "hostB").withDeadline(heartbeatMillis, deadlineMillis);
     }
 
     @Test
@@ -47,18 +38,7 @@ class RemusRequestTest {
     }
 
     private static RemusRequest with(List<String> others) {
-        return new RemusRequest(
-                "web",
-                "hostB",
-                25,
-                true,
-                false,
-                RemusRequest.ArbiterKind.OPERATOR,
-                100,
-                500,
-                null,
-                others,
-                null);
+        return request(100, 500).withOthers(others);
     }
 
     @Test

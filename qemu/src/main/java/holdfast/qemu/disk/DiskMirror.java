@@ -60,6 +60,7 @@ public final class DiskMirror {
     private final QmpClient.Subscription events;
     private volatile Optional<String> failure = Optional.empty();
     private volatile boolean closing;
+    private volatile boolean dying;
 
     private DiskMirror(QmpClient qmp, RescueMonitor rescue, int index, Listener listener) {
         this.qmp = qmp;
@@ -142,6 +143,11 @@ public final class DiskMirror {
     }
 
     private void onEvent(QmpEvent event) {
+        if (event.name().equals("SHUTDOWN") && !event.data().path("guest").asBoolean()) {
+            // QEMU was told to end, and gives up its jobs on the way out: that is its death, and no
+            // write of the guest's passes the export by. It carries out no command any more.
+            dying = true;
+        }
         if (!event.data().path("device").asText().equals(JOB + index)) {
             return;
         }
@@ -156,7 +162,7 @@ public final class DiskMirror {
     }
 
     private void fail(String what) {
-        if (closing || failure.isPresent()) {
+        if (closing || dying || failure.isPresent()) {
             return;
         }
         String reason = "QEMU's mirror of disk " + index + " does not go on: " + what;

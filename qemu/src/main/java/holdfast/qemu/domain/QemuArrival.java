@@ -6,6 +6,7 @@ import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.QemuCommandLine;
 import holdfast.qemu.launch.QemuFiles;
 import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QemuVersion;
 import holdfast.qemu.qmp.QmpClient;
@@ -51,6 +52,8 @@ public final class QemuArrival implements AutoCloseable {
     private final QmpClient qmp;
     private final IncomingLoader loader;
     private final QemuDomain domain;
+    private final Set<Integer> processors;
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<QmpClient.Issued> announcement = Optional.empty();
     private boolean handedOver;
 
@@ -60,6 +63,7 @@ public final class QemuArrival implements AutoCloseable {
         this.qmp = qmp;
         this.loader = loader;
         this.domain = domain;
+        this.processors = domain.processors();
     }
 
     /**
@@ -145,6 +149,10 @@ public final class QemuArrival implements AutoCloseable {
      * @throws HypervisorException if it does not take them; it is of no use then
      */
     public void offerSections(MemorySegment base, MemorySegment part) {
+        if (pause.isEmpty()) {
+            // The guest stands still from before the first of them.
+            pause = Optional.of(domain.first(processors));
+        }
         try {
             loader.offerSections(base, part);
         } catch (HypervisorException e) {
@@ -240,6 +248,7 @@ public final class QemuArrival implements AutoCloseable {
 
     /** After the guest runs: sees that it was announced, and frees what the arrival took. */
     public void settle() {
+        pause.ifPresent(PauseThreads.Held::close);
         try {
             announcement.ifPresent(issued -> issued.result(COMMAND_LIMIT));
             loader.close();
@@ -276,6 +285,7 @@ public final class QemuArrival implements AutoCloseable {
         if (handedOver) {
             return;
         }
+        pause.ifPresent(PauseThreads.Held::close);
         HypervisorException reason =
                 new HypervisorException("close arrival", "not everything could be given back");
         attempt(reason, () -> process.kill(KILL_LIMIT), true);

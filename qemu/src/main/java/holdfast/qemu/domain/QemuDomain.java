@@ -9,20 +9,24 @@ import holdfast.qemu.launch.Accelerator;
 import holdfast.qemu.launch.ForeignCommandLine;
 import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.launch.StandbyCommandLine;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.qemu.memory.MappedMemory;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.qemu.qmp.QmpCommand;
 import holdfast.qemu.qmp.QmpEvent;
 import holdfast.qemu.state.StateSaver;
 
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Consumer;
 
 /**
@@ -37,12 +41,26 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private static final Duration CONNECT_LIMIT = Duration.ofSeconds(5);
     private static final Duration KILL_LIMIT = Duration.ofSeconds(10);
     private static final String RUNNING = "running";
+    private static final String LET_GO_ON =
+            "somebody else let the guest go on in the middle of it, through another monitor of its"
+                    + " QEMU";
+    private static final String NO_COPY =
+            "the copy that waits has not the same devices any more, and cannot load it: ";
 
     private final QmpClient qmp;
     private final RunningQemu found;
     private final StateSaver saver;
+    private final PluggedDevices plugged;
     private final QmpClient.Subscription events;
+    private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<MappedMemory> memory;
+    private boolean suspended;
+    private boolean disturbed;
+
+    /**
+     * When the guest went on first since it was stopped last, at QEMU's clock; 0 where it has not.
+     */
+    private volatile long resumedMicros;
 
     /** QEMU's word for why the guest ended itself, once it has. */
     private volatile Optional<String> shutDown = Optional.empty();
@@ -52,6 +70,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
         this.qmp = qmp;
         this.found = found;
         this.saver = saver;
+        this.plugged = new PluggedDevices(qmp);
         this.memory = memory;
         this.events = qmp.subscribe(this::onEvent);
     }
@@ -60,6 +79,16 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private void onEvent(QmpEvent event) {
         if (event.name().equals("SHUTDOWN") && event.data().path("guest").asBoolean()) {
             shutDown = Optional.of(event.data().path("reason").asText());
+        }
+        switch (event.name()) {
+            case "STOP" -> resumedMicros = 0;
+            case "RESUME" -> {
+                if (resumedMicros == 0) {
+                    long micros = event.timestampMicros();
+                    resumedMicros = micros < 0 ? Long.MAX_VALUE : micros;
+                }
+            }
+            default -> {}
         }
     }
 
@@ -145,11 +174,8 @@ public final class QemuDomain implements Domain, AutoCloseable {
             Path stateDirectory,
             Optional<MappedMemory> memory) {
         RunningQemu found = RunningQemu.inspect(qmp, process);
-        try {
-            Files.createDirectories(stateDirectory);
-        } catch (IOException e) {
-            throw new HypervisorException("attach", "cannot make " + stateDirectory, e);
-        }
+        PauseThreads.calm(process.pid());
+        ReachableFiles.makeDirectory(stateDirectory, process);
         return new QemuDomain(
                 qmp, found, StateSaver.open(qmp, stateDirectory, found.ramBackend()), memory);
     }
@@ -181,12 +207,38 @@ public final class QemuDomain implements Domain, AutoCloseable {
         stopBeforeSaving(StateSaver.Images.RELEASED);
     }
 
+    /** The threads that run the guest. */
+    Set<Integer> processors() {
+        Set<Integer> numbers = new HashSet<>();
+        qmp.execute("query-cpus-fast").forEach(cpu -> numbers.add(cpu.path("thread-id").asInt()));
+        return numbers;
+    }
+
+    /**
+     * Lets QEMU, who hears its answers and the calling thread run before all others.
+     *
+     * @param without threads of it that stay as they are
+     */
+    PauseThreads.Held first(Set<Integer> without) {
+        PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), without);
+        PauseThreads.Held answers =
+                PauseThreads.first(List.of(qmp.reader(), Thread.currentThread()));
+        return () -> {
+            answers.close();
+            emulator.close();
+        };
+    }
+
     private void stopBeforeSaving(StateSaver.Images images) {
+        // Its processors, too: a guest stands still when the last of them has come to a stop.
+        pause = Optional.of(first(Set.of()));
         qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
+        suspended = true;
     }
 
     @Override
     public void resume() {
+        long beganMicros = ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
         try {
             qmp.executeBefore(QmpCommand.STOP, QmpCommand.CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {
@@ -195,6 +247,27 @@ public final class QemuDomain implements Domain, AutoCloseable {
                 throw new GuestShutDownException("cont", reason.get(), e);
             }
             throw e;
+        } finally {
+            pause.ifPresent(PauseThreads.Held::close);
+        }
+        // QEMU tells of it before it answers.
+        long wentOnMicros = resumedMicros;
+        disturbed = suspended && wentOnMicros != 0 && wentOnMicros < beganMicros;
+        suspended = false;
+    }
+
+    @Override
+    public Optional<String> disturbance() {
+        try {
+            if (suspended) {
+                // What QEMU has to tell comes before its answer.
+                status();
+                disturbed = resumedMicros != 0;
+            }
+            return disturbed ? Optional.of(LET_GO_ON) : plugged.change().map(NO_COPY::concat);
+        } catch (HypervisorException e) {
+            // Of a death others tell.
+            return qmp.closedBecause().isPresent() ? Optional.empty() : Optional.of(e.getMessage());
         }
     }
 

@@ -53,6 +53,13 @@ public record RunningQemu(
      */
     private static final String MEMFD = "/memfd:memory-backend-memfd (deleted)";
 
+    /**
+     * Later ones leave only memory with a name out of what {@code x-ignore-shared} saves (seen with
+     * 10.0.13): {@code ramblock_is_ignored} of migration/ram.c asks for {@code RAM_NAMED_FILE}.
+     */
+    private static final QemuVersion LAST_WITHOUT_NAMELESS_MEMORY =
+            new QemuVersion(7, Integer.MAX_VALUE, 0);
+
     private static final QemuVersion LAST_SAFE_WITH_VMDESC =
             new QemuVersion(7, Integer.MAX_VALUE, 0);
     private static final Pattern GUEST_END =
@@ -93,6 +100,15 @@ public record RunningQemu(
             ramFile = Path.of(get(qmp, backend, "mem-path").asText());
             requireFile(name, ramFile);
         } else if (shared && type.equals(MEMFD_BACKEND)) {
+            if (version.compareTo(LAST_WITHOUT_NAMELESS_MEMORY) > 0) {
+                throw refusal(
+                        name,
+                        "QEMU "
+                                + version
+                                + " puts all of a memory-backend-memfd into its state, which no"
+                                + " standby loads",
+                        "start it with -object memory-backend-file,...,share=on in /dev/shm");
+            }
             if (get(qmp, backend, "hugetlb").asBoolean()) {
                 throw refusal(name, "its main memory is in large pages", "use hugetlb=off");
             }

@@ -159,6 +159,9 @@ final class ForeignDisks {
     }
 
     private void add(int option, String file, Making part) {
+        if (file.startsWith(StandbyCommandLine.PASSED)) {
+            throw options.get(option).refused(StandbyCommandLine.PASSED_ADVICE);
+        }
         parts.put(option, part.of(images.size()));
         images.add(directory.resolve(file).normalize());
     }

@@ -16,6 +16,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -74,10 +75,14 @@ public final class StandbyCommandLine {
                     "win2k-hack",
                     "only-migratable");
 
-    /** The host's, with an argument. Sandboxes forbid the fork that leaves a daemon. */
+    /**
+     * The host's, with an argument. Sandboxes forbid the fork that leaves a daemon. What uses a
+     * descriptor of {@code -add-fd} names it {@link #PASSED}.
+     */
     private static final Set<String> DROPPED =
             Set.of(
                     "accel",
+                    "add-fd",
                     "qmp",
                     "qmp-pretty",
                     "monitor",
@@ -112,6 +117,11 @@ public final class StandbyCommandLine {
 
     private static final String NO_GRAPHIC = "nographic";
 
+    /** How a file that was passed as a descriptor is named. */
+    static final String PASSED = "/dev/fdset/";
+
+    static final String PASSED_ADVICE = "a passed descriptor cannot be passed on; name the file";
+
     /** All that take no argument. */
     private static final Set<String> SWITCHES =
             Stream.of(KEPT_SWITCHES, DROPPED_SWITCHES, Set.of(NO_GRAPHIC))
@@ -120,7 +130,6 @@ public final class StandbyCommandLine {
 
     private static final Map<String, String> REFUSED =
             Map.ofEntries(
-                    Map.entry("add-fd", "a passed descriptor cannot be passed on; name the file"),
                     Map.entry("chroot", "start it without"),
                     Map.entry("fsdev", "a directory of the host is not replicated"),
                     Map.entry("virtfs", "a directory of the host is not replicated"),
@@ -172,6 +181,7 @@ public final class StandbyCommandLine {
     private final ForeignDisks disks;
     private final List<String> arguments = new ArrayList<>();
     private final List<String> accelerators = new ArrayList<>();
+    private final List<String> secrets = new ArrayList<>();
     private boolean hasRam;
     private boolean hasDefaults = true;
     private boolean hasNetwork;
@@ -267,6 +277,12 @@ public final class StandbyCommandLine {
                 oneArgument(options.get(i));
             }
         }
+        dropUnusedSecrets();
+        for (String word : arguments) {
+            if (word.contains(PASSED)) {
+                throw refused(word, PASSED_ADVICE);
+            }
+        }
         if (!hasRam) {
             throw refused(
                     "-object memory-backend-file,id=" + line.ramId(),
@@ -274,6 +290,23 @@ public final class StandbyCommandLine {
         }
         if (hasDefaults && !hasNetwork) {
             throw refused("a NIC by default", "start it with -nodefaults, -nic none or a -netdev");
+        }
+    }
+
+    /**
+     * Those that only screens and consoles used, or nobody, such as the key that libvirt makes for
+     * every start, in a file that no other host has. Last first: one may be the key to a later one.
+     */
+    private void dropUnusedSecrets() {
+        for (String secret : secrets.reversed()) {
+            String id = id(parse("object", secret, "qom-type"));
+            int at = arguments.indexOf(secret);
+            boolean used =
+                    IntStream.range(0, arguments.size())
+                            .anyMatch(i -> i != at && arguments.get(i).contains(id));
+            if (!used) {
+                arguments.subList(at - 1, at + 1).clear();
+            }
         }
     }
 
@@ -374,6 +407,9 @@ public final class StandbyCommandLine {
                             .with("share", "on");
             add("-object", memory.text());
         } else if (OBJECTS.contains(type)) {
+            if (type.equals("secret")) {
+                secrets.add(value);
+            }
             add("-object", value);
         } else if (type.startsWith("memory-backend-")) {
             throw refused("-object " + value, "memory outside the main backend is not tracked");

@@ -23,8 +23,6 @@ public final class CompilerThreads {
     private static final Logger LOG = LoggerFactory.getLogger(CompilerThreads.class);
     private static final Path TASKS = Path.of("/proc/self/task");
 
-    private static final Path STATUS = Path.of("/proc/self/status");
-    private static final int CAP_SYS_NICE = 23;
     private static final long HELD_MILLIS_MAX = 500;
 
     private static final ReentrantLock LOCK = new ReentrantLock();
@@ -52,27 +50,13 @@ public final class CompilerThreads {
                 }
             }
             // Without the privilege there is no way back from SCHED_IDLE.
-            batch = mayBoost() ? List.copyOf(made) : List.of();
+            batch = SchedulingRight.HELD ? List.copyOf(made) : List.of();
         } catch (IOException | SystemCallException e) {
             LOG.info("event=compilers-not-batch reason=\"{}\"", e.getMessage());
         } finally {
             LOCK.unlock();
         }
         return made.size();
-    }
-
-    private static boolean mayBoost() throws IOException {
-        return Files.readAllLines(STATUS).stream()
-                .filter(line -> line.startsWith("CapEff:"))
-                .map(line -> Long.parseUnsignedLong(line.substring("CapEff:".length()).strip(), 16))
-                .anyMatch(capabilities -> (capabilities >>> CAP_SYS_NICE & 1) == 1);
-    }
-
-    /** A time in which compilers run only where nobody else wants to. */
-    public interface Held extends AutoCloseable {
-        /** Ends it. */
-        @Override
-        void close();
     }
 
     /**
@@ -82,14 +66,14 @@ public final class CompilerThreads {
      * Any thread; may be nested. Without the right to take it back (CAP_SYS_NICE) nothing is
      * changed.
      */
-    public static Held holdBack() {
+    static PauseThreads.Held holdBack() {
         return holdBack(HELD_MILLIS_MAX);
     }
 
-    static Held holdBack(long millisMax) {
+    static PauseThreads.Held holdBack(long millisMax) {
         count(1);
         AtomicBoolean ended = new AtomicBoolean();
-        Held held =
+        PauseThreads.Held held =
                 () -> {
                     if (!ended.getAndSet(true)) {
                         count(-1);

@@ -39,6 +39,9 @@ public final class Syscalls {
 
     /** How a thread shares its processor, sched(7). */
     enum Policy {
+        OTHER(0),
+        /** It runs before all that are none of these, and takes turns with its equals. */
+        ROUND_ROBIN(2),
         /** Its wake-up interrupts nobody. */
         BATCH(3),
         /** It runs where nobody else wants to. */
@@ -50,6 +53,20 @@ public final class Syscalls {
             this.number = number;
         }
     }
+
+    /**
+     * How a thread is scheduled.
+     *
+     * @param number a policy's, of which {@link Policy} has some
+     * @param resetOnFork the threads that it makes are ordinary ones
+     */
+    record Scheduling(int number, boolean resetOnFork) {
+        boolean is(Policy policy) {
+            return number == policy.number;
+        }
+    }
+
+    private static final int RESET_ON_FORK = 0x40000000;
 
     private static final int ENXIO = 6;
 
@@ -117,6 +134,9 @@ public final class Syscalls {
             function(
                     "sched_setscheduler",
                     FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
+    private static final MethodHandle SCHED_GETSCHEDULER =
+            function("sched_getscheduler", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle GETTID = function("gettid", FunctionDescriptor.of(JAVA_INT));
     private static final MethodHandle STRERROR =
             LINKER.downcallHandle(
                     LINKER.defaultLookup().findOrThrow("strerror"),
@@ -142,20 +162,53 @@ public final class Syscalls {
         return LINKER.downcallHandle(LINKER.defaultLookup().findOrThrow(name), prototype, all);
     }
 
-    /**
-     * {@code sched_setscheduler}.
-     *
-     * @param thread of this process, by its number at the kernel
-     */
+    /** {@code sched_setscheduler}, for a policy without priorities. */
     static void schedule(int thread, Policy policy) {
+        schedule(thread, policy.number, 0);
+    }
+
+    /**
+     * {@code sched_setscheduler} to {@link Policy#ROUND_ROBIN}, which the threads that it makes do
+     * not get.
+     *
+     * @param priority from 1; higher ones run first
+     */
+    static void scheduleRealtime(int thread, int priority) {
+        schedule(thread, Policy.ROUND_ROBIN.number | RESET_ON_FORK, priority);
+    }
+
+    /** {@code sched_getscheduler}. */
+    static Scheduling scheduling(int thread) {
+        MemorySegment state = SCRATCH.get().state;
+        try {
+            int result = (int) SCHED_GETSCHEDULER.invokeExact(state, thread);
+            if (result == -1) {
+                throw failure("sched_getscheduler", state);
+            }
+            return new Scheduling(result & ~RESET_ON_FORK, (result & RESET_ON_FORK) != 0);
+        } catch (Throwable t) {
+            throw unexpected(t);
+        }
+    }
+
+    /** The calling platform thread's number at the kernel. */
+    static int threadNumber() {
+        try {
+            return (int) GETTID.invokeExact(SCRATCH.get().state);
+        } catch (Throwable t) {
+            throw unexpected(t);
+        }
+    }
+
+    private static void schedule(int thread, int policy, int priority) {
         Scratch scratch = SCRATCH.get();
-        // struct sched_param: one int, which must be 0 for these policies.
-        scratch.words.set(JAVA_INT, 0, 0);
+        // struct sched_param: one int.
+        scratch.words.set(JAVA_INT, 0, priority);
         try {
             int result =
                     (int)
                             SCHED_SETSCHEDULER.invokeExact(
-                                    scratch.state, thread, policy.number, scratch.words);
+                                    scratch.state, thread, policy, scratch.words);
             if (result == -1) {
                 throw failure("sched_setscheduler", scratch.state);
             }

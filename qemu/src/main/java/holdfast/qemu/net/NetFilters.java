@@ -3,6 +3,7 @@ package holdfast.qemu.net;
 import com.fasterxml.jackson.databind.JsonNode;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.qmp.QmpClient;
 
 import org.slf4j.Logger;
@@ -44,6 +45,7 @@ final class NetFilters {
         try (ServerSocketChannel listener = ServerSocketChannel.open(StandardProtocolFamily.UNIX)) {
             Files.deleteIfExists(path);
             listener.bind(UnixDomainSocketAddress.of(path), 1);
+            ReachableFiles.openTo(path);
             listener.configureBlocking(false);
             Map<String, ?> address =
                     Map.of("type", "unix", "data", Map.of("path", path.toString()));

@@ -104,6 +104,10 @@ public final class TapQueues {
             }
             byte[] frame = new byte[read];
             MemorySegment.copy(room, 0, MemorySegment.ofArray(frame), 0, read);
+            if (Decoys.isOne(frame, header)) {
+                // Another one was quicker.
+                continue;
+            }
             frames.add(
                     new InboundFrames.Frame(
                             nic, header, ByteBuffer.wrap(frame).asReadOnlyBuffer()));

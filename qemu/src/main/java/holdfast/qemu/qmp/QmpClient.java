@@ -3,6 +3,7 @@ package holdfast.qemu.qmp;
 import com.fasterxml.jackson.databind.JsonNode;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.linux.PauseThreads;
 
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -23,6 +24,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.ExecutionException;
+import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.concurrent.atomic.AtomicLong;
@@ -93,7 +95,7 @@ public final class QmpClient implements AutoCloseable {
                 Thread.ofPlatform()
                         .daemon()
                         .name("qmp-" + socket.getFileName())
-                        .unstarted(this::read);
+                        .unstarted(PauseThreads.body(this::read));
     }
 
     /**
@@ -120,6 +122,11 @@ public final class QmpClient implements AutoCloseable {
     private enum OutOfBand {
         WHERE_OFFERED,
         REQUIRED
+    }
+
+    /** Who hears QEMU's answers. */
+    public Thread reader() {
+        return reader;
     }
 
     private static QmpClient connect(Path socket, Duration limit, OutOfBand outOfBand) {
@@ -513,6 +520,11 @@ public final class QmpClient implements AutoCloseable {
          */
         public QmpEvent await(Duration limit) {
             return QmpClient.this.await("event " + name, event, limit);
+        }
+
+        /** Whether it has come. */
+        public boolean hasCome() {
+            return event.state() == Future.State.SUCCESS;
         }
 
         @Override

@@ -1,6 +1,7 @@
 package holdfast.qemu.state;
 
 import holdfast.engine.HypervisorException;
+import holdfast.qemu.launch.ReachableFiles;
 import holdfast.qemu.qmp.QmpClient;
 
 import java.io.IOException;
@@ -50,6 +51,7 @@ final class BaseCapture implements AutoCloseable {
             ServerSocketChannel listening = ServerSocketChannel.open(StandardProtocolFamily.UNIX);
             try {
                 listening.bind(UnixDomainSocketAddress.of(socket));
+                ReachableFiles.openTo(socket);
                 listening.configureBlocking(false);
                 return new BaseCapture(qmp, socket, listening);
             } catch (IOException e) {

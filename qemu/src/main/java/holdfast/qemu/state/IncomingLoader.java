@@ -143,6 +143,9 @@ public final class IncomingLoader implements AutoCloseable {
                 held.orElseThrow(
                         () -> new HypervisorException(COMMAND, "no device sections arrived"));
         StateSplice.requireEnd(last, sectionsBytes);
+        if (over.hasCome()) {
+            throw over();
+        }
         write(deadline(limit), last);
         end();
         // Read while it loads.
@@ -158,6 +161,17 @@ public final class IncomingLoader implements AutoCloseable {
         } catch (IOException e) {
             throw untaken(new HypervisorException(COMMAND, "cannot end " + socket, e));
         }
+    }
+
+    /** What QEMU says of a load that it has ended by itself, before it had the last byte. */
+    private HypervisorException over() {
+        requireCompleted(VERDICT_LIMIT);
+        return new HypervisorException(
+                COMMAND,
+                "QEMU ended its load before the end of the device state, of which "
+                        + sectionsBytes
+                        + " bytes arrived: they hold an end of their own, and are none that a QEMU"
+                        + " saved");
     }
 
     private void requireCompleted(Duration limit) {
@@ -233,12 +247,19 @@ public final class IncomingLoader implements AutoCloseable {
 
     /** QEMU reads no more because it has failed, and tells of that in another place. */
     private HypervisorException untaken(HypervisorException said) {
+        HypervisorException verdict;
         try {
-            requireCompleted(VERDICT_LIMIT);
-        } catch (HypervisorException verdict) {
-            said.addSuppressed(verdict);
+            verdict = over();
+        } catch (HypervisorException e) {
+            verdict = e;
         }
-        return said;
+        if (qmp.closedBecause().isPresent()) {
+            // It has no more to say than that it is gone.
+            said.addSuppressed(verdict);
+            return said;
+        }
+        verdict.addSuppressed(said);
+        return verdict;
     }
 
     /** Puts QEMU's settings back; the guest may run. */

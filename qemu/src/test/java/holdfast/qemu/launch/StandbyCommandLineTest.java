@@ -107,6 +107,12 @@ class StandbyCommandLineTest {
                 "-serial mon:stdio|-serial null",
                 "-serial chardev:c|-serial chardev:c",
                 "-chardev pty,id=a,,b,mux=on|-chardev null,id=a,,b,mux=on",
+                "-object {\"qom-type\":\"secret\",\"id\":\"k0\",\"file\":\"/k\"}"
+                        + " -object secret,id=k1,keyid=k0,data=x -vnc :1,password-secret=k1|",
+                "-object secret,id=k0,file=/k -object secret,id=k1,keyid=k0,data=x -cdrom"
+                        + " /k1|-object secret,id=k0,file=/k -object secret,id=k1,keyid=k0,data=x"
+                        + " -drive media=cdrom,readonly=on,index=2,file=/k1",
+                "-add-fd set=1,fd=3 -chardev file,id=c,path=/dev/fdset/1|-chardev null,id=c",
                 "-cdrom /a,b.iso|-drive media=cdrom,readonly=on,index=2,file=/a,,b.iso",
                 "-drive file=/d,if=virtio,readonly=on|-drive file=/d,if=virtio,readonly=on",
                 "-drive if=ide,media=cdrom|-drive if=ide,media=cdrom",
@@ -173,7 +179,9 @@ class StandbyCommandLineTest {
                 "-object memory-backend-ram,id=other,size=1M|id=other|not tracked",
                 "-object filter-dump,id=f,netdev=n|filter-dump|not known",
                 "-object {oops|-object {oops|JSON",
-                "-add-fd fd=3,set=1|-add-fd|descriptor",
+                "-add-fd fd=3,set=1 -kernel /dev/fdset/1|/dev/fdset/1|descriptor",
+                "-add-fd fd=3,set=1 -drive file=/dev/fdset/1|file=/dev/fdset/1|descriptor",
+                "-add-fd fd=3,set=1 -drive file=/dev/fdset/1,readonly=on|/dev/fdset/1|descriptor",
                 "-snapshot|-snapshot|thrown away",
                 "-machine q35,memory-encryption=sev0|memory-encryption|encrypted",
                 "-mystery 7|-mystery|not known",

@@ -33,8 +33,8 @@ class CompilerThreadsTest {
     void they_are_held_back_until_the_last_that_wants_it_is_done() throws IOException {
         int made = CompilerThreads.makeBatch();
         assumeThat(mayTakeItBack()).as("has CAP_SYS_NICE").isTrue();
-        CompilerThreads.Held outer = CompilerThreads.holdBack();
-        CompilerThreads.Held inner = CompilerThreads.holdBack();
+        PauseThreads.Held outer = CompilerThreads.holdBack();
+        PauseThreads.Held inner = CompilerThreads.holdBack();
         assertThat(threads(SCHED_IDLE)).hasSize(made);
         outer.close();
         outer.close();
@@ -48,7 +48,7 @@ class CompilerThreadsTest {
     void nobody_holds_them_back_for_long() throws Exception {
         int made = CompilerThreads.makeBatch();
         assumeThat(mayTakeItBack()).as("has CAP_SYS_NICE").isTrue();
-        CompilerThreads.Held forgotten = CompilerThreads.holdBack(20);
+        PauseThreads.Held forgotten = CompilerThreads.holdBack(20);
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
         while (!threads(SCHED_IDLE).isEmpty() && System.nanoTime() < until) {
             Thread.onSpinWait();

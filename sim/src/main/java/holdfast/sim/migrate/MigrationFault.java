@@ -26,6 +26,8 @@ public enum MigrationFault {
     CANCELLED,
     /** The hypervisor on the destination refuses to run the guest, which certainly never ran. */
     RUN_REFUSED,
+    /** As {@link #RUN_REFUSED}, and the destination's daemon is killed, at some moment or other. */
+    RUN_REFUSED_AND_DAEMON_DIES,
     /** The hypervisor dies while it is told to run the guest: nobody knows whether it did. */
     RUN_UNKNOWN,
     /** The source's guest cannot be resumed at the first attempt: its disk is still locked. */

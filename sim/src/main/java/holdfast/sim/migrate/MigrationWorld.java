@@ -278,7 +278,7 @@ public final class MigrationWorld {
                 sourceCopy = Copy.GONE;
                 killSourceDaemon();
             }
-            case DESTINATION_DAEMON_DIES -> killDestinationDaemon();
+            case DESTINATION_DAEMON_DIES, RUN_REFUSED_AND_DAEMON_DIES -> killDestinationDaemon();
             case DESTINATION_GUEST_DIES -> {
                 if (destinationCopy != Copy.GONE) {
                     destinationHostDied |= destinationCopy == Copy.RUNS;
@@ -835,8 +835,11 @@ public final class MigrationWorld {
                 leftImage = Optional.of(disk.sourceImage());
             }
             record = Record.TOOK_OVER;
-            if (plan.fault() == MigrationFault.RUN_REFUSED) {
+            if (plan.fault() == MigrationFault.RUN_REFUSED
+                    || plan.fault() == MigrationFault.RUN_REFUSED_AND_DAEMON_DIES) {
                 destinationCopy = Copy.GONE;
+                // Before anything else: a daemon that dies now must not leave it taken.
+                record = Record.UNDECIDED;
                 return new Run.NeverRan("as planned");
             }
             if (plan.fault() == MigrationFault.RUN_UNKNOWN || destinationCopy == Copy.GONE) {

@@ -99,6 +99,7 @@ class MigrationWorldTest {
                             MigrationFault.SOURCE_DAEMON_DIES,
                             MigrationFault.DESTINATION_DAEMON_DIES,
                             MigrationFault.RUN_REFUSED,
+                            MigrationFault.RUN_REFUSED_AND_DAEMON_DIES,
                             MigrationFault.RESUME_REFUSED_ONCE,
                             MigrationFault.SAVE_FAILS,
                             MigrationFault.SAVE_WRITES,

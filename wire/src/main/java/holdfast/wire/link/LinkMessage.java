@@ -394,7 +394,13 @@ public sealed interface LinkMessage {
     /** Asks about a session. */
     record Inquire(UUID session, Question question) implements Inquiry {}
 
-    /** The answer; {@code generation} is the survivor's where there is one, else 0. */
+    /**
+     * The answer.
+     *
+     * @param generation the survivor's where there is one. Of a session that is undecided: 0 where
+     *     it is in force, and about to be decided by itself; else it is left to a person, and this
+     *     is the generation that a copy there may have, 1 at least
+     */
     record Answer(Standing standing, long generation, String text) implements Inquiry {
         public Answer {
             require(generation >= 0, "ANSWER generation", "no negative number", generation);

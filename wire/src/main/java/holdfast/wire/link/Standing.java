@@ -6,7 +6,7 @@ public enum Standing {
     TOOK_OVER,
     /** The replica was discarded without ever running: the asker's copy is the only one. */
     DISCARDED,
-    /** The replica is here and may still be taken over. */
+    /** The replica is here and may still be taken over, or may have run here. */
     UNDECIDED,
     /** The session is not known here; nothing follows from that. */
     UNKNOWN

@@ -242,6 +242,20 @@ class CommandLineTest {
     }
 
     @Test
+    void a_status_says_when_a_move_ends_and_why_nobody_looks_for_a_node() {
+        assertThat(StatusText.of(FixedNode.MOVING))
+                .contains(
+                        "when lost     not protected again by itself\n"
+                                + "  because     this node's settings have `reprotect: false`",
+                        "  ends        in about 1.3 s\n");
+        node.domains = List.of(FixedNode.MOVING);
+        assertThat(run("list", "--json").out())
+                .contains(
+                        "\"expectedEndMillis\":1250",
+                        "\"phases\":[{\"phase\":\"disks\",\"time\":\"2026-11-20T10:00:00.100Z\"}");
+    }
+
+    @Test
     void migrate_asks_for_what_was_said_and_says_how_it_ended() {
         assertThat(run("migrate", "web", "hostB"))
                 .isEqualTo(

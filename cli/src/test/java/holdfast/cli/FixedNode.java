@@ -205,6 +205,31 @@ final class FixedNode implements NodeApi {
                     null,
                     8);
 
+    /** It is being moved, by a node that may not look for another one by itself. */
+    static final DomainStatus MOVING =
+            new DomainStatus(
+                    "web",
+                    WEB.uuid(),
+                    DomainStatus.State.RUNNING,
+                    DomainStatus.Role.MOVING,
+                    "hostA",
+                    4712,
+                    256,
+                    1,
+                    WEB.nics(),
+                    WEB.disks(),
+                    null,
+                    null,
+                    new ReprotectionStatus(
+                            ReprotectionStatus.State.OFF,
+                            List.of(),
+                            0,
+                            "this node's settings have `reprotect: false`",
+                            -1),
+                    MIGRATION,
+                    null,
+                    9);
+
     /** What {@code unprotect} answers. */
     DomainStatus unprotected = UNPROTECTED_WITH_BACKUP;
 

@@ -433,6 +433,7 @@ final class ArrivalHost implements MigrationAccepter {
         @Override
         public void broken(RuntimeException failure) {
             broken = true;
+            domain.endOwnOperation();
             LOG.error("event=arrival-broken domain={}", domain.name(), failure);
             domain.replace(
                     v ->

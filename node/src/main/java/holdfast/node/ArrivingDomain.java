@@ -233,7 +233,10 @@ final class ArrivingDomain implements Arrival {
         return switch (ran) {
             case RUNS -> {
                 QemuDomain body = qemu.orElseThrow().domain();
-                // Before the source says that it has moved: whoever looks here then sees it run.
+                // Before the source says that it has moved: whoever looks here then sees it run, and
+                // whoever orders something waits until it is settled. Not waited for: the operation
+                // of before that has it may wait for this thread.
+                boolean _ = domain.operation.tryLock();
                 domain.replace(view -> running(view, body), Telling.WHEN_ASKED);
                 yield new Run.Ran(body);
             }
@@ -279,14 +282,18 @@ final class ArrivingDomain implements Arrival {
 
     @Override
     public void settle(Domain runs) {
-        domain.replace(view -> view);
-        commit();
-        QemuDomain body = (QemuDomain) runs;
-        GuestWatch.begin(registry, domain, body);
-        qemu.orElseThrow().settle();
-        settled.accept(body);
-        images.ifPresent(ArrivingDomain::close);
-        registry.tryRemember(domain, "");
+        try {
+            domain.replace(view -> view);
+            commit();
+            QemuDomain body = (QemuDomain) runs;
+            GuestWatch.begin(registry, domain, body);
+            qemu.orElseThrow().settle();
+            settled.accept(body);
+            images.ifPresent(ArrivingDomain::close);
+            registry.tryRemember(domain, "");
+        } finally {
+            domain.endOwnOperation();
+        }
     }
 
     /**

@@ -236,6 +236,13 @@ final class HostedDomain {
         return view;
     }
 
+    /** Ends the operation, if it is the calling thread's. */
+    void endOwnOperation() {
+        if (operation.isHeldByCurrentThread()) {
+            operation.unlock();
+        }
+    }
+
     /** The running QEMU of an operation that needs one. */
     Body requireBody() {
         return view.body()

@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.BiFunction;
 import java.util.stream.Stream;
 
@@ -46,6 +47,7 @@ public final class DomainStore<S> {
     private final Path directory;
     private final SpecCodec<S> codec;
     private final FileSteps steps;
+    private final AtomicLong writes = new AtomicLong();
 
     /**
      * @param directory of {@link StateDirectory#domains}, existing
@@ -268,7 +270,8 @@ public final class DomainStore<S> {
     private void put(String name, String fileName, String content) {
         Path home = home(name);
         Path file = home.resolve(fileName);
-        Path beside = home.resolve(fileName + NEW);
+        // Two threads may write the same at once: each beside the other.
+        Path beside = home.resolve(fileName + "." + writes.incrementAndGet() + NEW);
         try {
             if (!Files.isDirectory(home)) {
                 Files.createDirectory(home);

@@ -33,6 +33,9 @@ final class OperatedDomain implements Domain, GuestActivity {
     private final Domain domain;
     private final Set<Hold> holds = EnumSet.noneOf(Hold.class);
 
+    /** Of the session's latest pause. */
+    private Optional<String> disturbance = Optional.empty();
+
     /**
      * @param domain running, unless {@code held} says otherwise
      */
@@ -58,8 +61,10 @@ final class OperatedDomain implements Domain, GuestActivity {
     }
 
     @Override
-    public void resume() {
+    public synchronized void resume() {
         release(Hold.SESSION);
+        // At once: another holder's stop begins another pause, of which the session knows nothing.
+        disturbance = domain.disturbance();
     }
 
     /** Stops that leave an operator's pause alone. */
@@ -110,9 +115,10 @@ final class OperatedDomain implements Domain, GuestActivity {
         return holds.contains(Hold.SESSION) ? State.SUSPENDED : State.RUNNING;
     }
 
+    /** Of the session's latest pause that is over. */
     @Override
     public synchronized Optional<String> disturbance() {
-        return domain.disturbance();
+        return disturbance;
     }
 
     @Override

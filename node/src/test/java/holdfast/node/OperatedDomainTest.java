@@ -9,10 +9,12 @@ import holdfast.qemu.net.GuestStop;
 import org.junit.jupiter.api.Test;
 
 import java.util.EnumSet;
+import java.util.Optional;
 
 class OperatedDomainTest {
     private static final class Switch implements Domain {
         private boolean runs = true;
+        private Optional<String> disturbance = Optional.empty();
 
         @Override
         public String name() {
@@ -22,6 +24,12 @@ class OperatedDomainTest {
         @Override
         public void suspend() {
             runs = false;
+            disturbance = Optional.empty();
+        }
+
+        @Override
+        public Optional<String> disturbance() {
+            return disturbance;
         }
 
         @Override
@@ -64,5 +72,17 @@ class OperatedDomainTest {
         assertThat(guest.runs).isFalse();
         stop.end();
         assertThat(guest.runs).isTrue();
+    }
+
+    @Test
+    void a_disturbed_checkpoint_stays_one_when_an_operator_pauses_the_guest_right_after_it() {
+        operated.suspend();
+        guest.disturbance = Optional.of("somebody");
+        operated.resume();
+        operated.hold(OperatedDomain.Hold.OPERATOR);
+        assertThat(operated.disturbance()).contains("somebody");
+        operated.suspend();
+        operated.resume();
+        assertThat(operated.disturbance()).isEmpty();
     }
 }

@@ -20,8 +20,6 @@ import holdfast.qemu.state.StateSaver;
 
 import java.nio.file.Path;
 import java.time.Duration;
-import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -55,12 +53,15 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<MappedMemory> memory;
     private boolean suspended;
-    private boolean disturbed;
+
+    /** Since QEMU answered our latest stop. Written on the monitor's thread. */
+    private volatile boolean wentOn;
 
     /**
-     * When the guest went on first since it was stopped last, at QEMU's clock; 0 where it has not.
+     * Whether the guest went on in the latest pause before we were ready to let it. Written on the
+     * monitor's thread.
      */
-    private volatile long resumedMicros;
+    private volatile boolean disturbed;
 
     /** QEMU's word for why the guest ended itself, once it has. */
     private volatile Optional<String> shutDown = Optional.empty();
@@ -80,15 +81,9 @@ public final class QemuDomain implements Domain, AutoCloseable {
         if (event.name().equals("SHUTDOWN") && event.data().path("guest").asBoolean()) {
             shutDown = Optional.of(event.data().path("reason").asText());
         }
-        switch (event.name()) {
-            case "STOP" -> resumedMicros = 0;
-            case "RESUME" -> {
-                if (resumedMicros == 0) {
-                    long micros = event.timestampMicros();
-                    resumedMicros = micros < 0 ? Long.MAX_VALUE : micros;
-                }
-            }
-            default -> {}
+        // A STOP undoes nothing: the guest has run.
+        if (event.name().equals("RESUME")) {
+            wentOn = true;
         }
     }
 
@@ -232,14 +227,23 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private void stopBeforeSaving(StateSaver.Images images) {
         // Its processors, too: a guest stands still when the last of them has come to a stop.
         pause = Optional.of(first(Set.of()));
-        qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
+        qmp.executeBefore(
+                saver.command(images),
+                QmpCommand.STOP,
+                QmpClient.COMMAND_LIMIT,
+                () -> {
+                    wentOn = false;
+                    disturbed = false;
+                });
         suspended = true;
     }
 
     @Override
     public void resume() {
-        long beganMicros = ChronoUnit.MICROS.between(Instant.EPOCH, Instant.now());
         try {
+            if (suspended) {
+                askWhetherItStoodStill();
+            }
             qmp.executeBefore(QmpCommand.STOP, QmpCommand.CONTINUE, QmpClient.COMMAND_LIMIT);
         } catch (HypervisorException e) {
             Optional<String> reason = shutDown;
@@ -250,21 +254,29 @@ public final class QemuDomain implements Domain, AutoCloseable {
         } finally {
             pause.ifPresent(PauseThreads.Held::close);
         }
-        // QEMU tells of it before it answers.
-        long wentOnMicros = resumedMicros;
-        disturbed = suspended && wentOnMicros != 0 && wentOnMicros < beganMicros;
         suspended = false;
+    }
+
+    /**
+     * Events and answers of a monitor come in the order of what happened. Our {@code cont} alone
+     * does not tell whose RESUME came before its answer: of a guest that runs already it makes none
+     * ({@code vm_prepare_start} of softmmu/cpus.c, 7.2). So another command is answered before it,
+     * and {@code cont} waits for nothing but that QEMU reads it.
+     */
+    private void askWhetherItStoodStill() {
+        qmp.issueBefore(QmpCommand.CONTINUE, QmpCommand.QUERY_STATUS, () -> disturbed = wentOn);
     }
 
     @Override
     public Optional<String> disturbance() {
         try {
+            boolean worthless = disturbed;
             if (suspended) {
                 // What QEMU has to tell comes before its answer.
                 status();
-                disturbed = resumedMicros != 0;
+                worthless = wentOn;
             }
-            return disturbed ? Optional.of(LET_GO_ON) : plugged.change().map(NO_COPY::concat);
+            return worthless ? Optional.of(LET_GO_ON) : plugged.change().map(NO_COPY::concat);
         } catch (HypervisorException e) {
             // Of a death others tell.
             return qmp.closedBecause().isPresent() ? Optional.empty() : Optional.of(e.getMessage());

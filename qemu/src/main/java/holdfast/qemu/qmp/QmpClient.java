@@ -55,6 +55,7 @@ public final class QmpClient implements AutoCloseable {
             ",\"withdrawn\":1}\n".getBytes(StandardCharsets.US_ASCII);
 
     private static final byte[] NOTHING = {};
+    private static final Runnable NOBODY = () -> {};
 
     private final Path socket;
     private final SocketChannel channel;
@@ -76,7 +77,8 @@ public final class QmpClient implements AutoCloseable {
     private record Primed(QmpCommand command, long id) {}
 
     /** A command that QEMU has not answered, whether or not its sender still waits. */
-    private record Waiting(long sinceNanos, CompletableFuture<QmpMessage.Answer> answer) {}
+    private record Waiting(
+            long sinceNanos, CompletableFuture<QmpMessage.Answer> answer, Runnable answered) {}
 
     /** How a connection ended: by whom, and the words for it. */
     private record Ended(By by, String reason, Throwable cause) {}
@@ -196,7 +198,7 @@ public final class QmpClient implements AutoCloseable {
      * @throws HypervisorException if QEMU is gone or does not answer
      */
     public QmpReply request(String command, Map<String, ?> arguments, Duration limit) {
-        return send(EXECUTE, new QmpCommand(command, arguments), limit, Optional.empty());
+        return send(EXECUTE, new QmpCommand(command, arguments), limit, Optional.empty(), NOBODY);
     }
 
     /**
@@ -205,7 +207,19 @@ public final class QmpClient implements AutoCloseable {
      * @see #prime
      */
     public JsonNode executeBefore(QmpCommand next, QmpCommand command, Duration limit) {
-        return send(EXECUTE, command, limit, Optional.of(next)).orThrow(command.name());
+        return executeBefore(next, command, limit, NOBODY);
+    }
+
+    /**
+     * As {@link #executeBefore(QmpCommand, QmpCommand, Duration)}.
+     *
+     * @param answered called on the reader thread when QEMU answers or refuses: after the events
+     *     that QEMU told before its answer, and before those that it tells after it. It must not
+     *     block
+     */
+    public JsonNode executeBefore(
+            QmpCommand next, QmpCommand command, Duration limit, Runnable answered) {
+        return send(EXECUTE, command, limit, Optional.of(next), answered).orThrow(command.name());
     }
 
     /**
@@ -267,7 +281,8 @@ public final class QmpClient implements AutoCloseable {
                         EXECUTE_OUT_OF_BAND,
                         new QmpCommand(command, arguments),
                         limit,
-                        Optional.empty())
+                        Optional.empty(),
+                        NOBODY)
                 .orThrow(command);
     }
 
@@ -278,12 +293,21 @@ public final class QmpClient implements AutoCloseable {
      * @see #prime
      */
     public Issued issueBefore(QmpCommand next, QmpCommand command) {
-        return issue(EXECUTE, command, Optional.of(next));
+        return issueBefore(next, command, NOBODY);
+    }
+
+    /**
+     * As {@link #issueBefore(QmpCommand, QmpCommand)}.
+     *
+     * @param answered as for {@link #executeBefore(QmpCommand, QmpCommand, Duration, Runnable)}
+     */
+    public Issued issueBefore(QmpCommand next, QmpCommand command, Runnable answered) {
+        return issue(EXECUTE, command, Optional.of(next), answered);
     }
 
     /** As {@link #issueBefore}, with no next one. */
     public Issued issue(QmpCommand command) {
-        return issue(EXECUTE, command, Optional.empty());
+        return issue(EXECUTE, command, Optional.empty(), NOBODY);
     }
 
     /** A command on its way. */
@@ -327,11 +351,16 @@ public final class QmpClient implements AutoCloseable {
     }
 
     private QmpReply send(
-            String verb, QmpCommand command, Duration limit, Optional<QmpCommand> next) {
-        return issue(verb, command, next).reply(limit);
+            String verb,
+            QmpCommand command,
+            Duration limit,
+            Optional<QmpCommand> next,
+            Runnable answered) {
+        return issue(verb, command, next, answered).reply(limit);
     }
 
-    private Issued issue(String verb, QmpCommand command, Optional<QmpCommand> next) {
+    private Issued issue(
+            String verb, QmpCommand command, Optional<QmpCommand> next, Runnable answered) {
         if (Thread.currentThread() == reader) {
             throw new IllegalStateException(
                     command.name() + " from the reader thread would wait for itself; hand it over");
@@ -341,8 +370,8 @@ public final class QmpClient implements AutoCloseable {
                     command.name(),
                     PENDING_MAX + " commands unanswered at " + socket + ": QEMU hangs");
         }
-        CompletableFuture<QmpMessage.Answer> answer = new CompletableFuture<>();
-        long id = begin(verb, command, answer, next);
+        Waiting waiting = new Waiting(System.nanoTime(), new CompletableFuture<>(), answered);
+        long id = begin(verb, command, waiting, next);
         if (log.isDebugEnabled()) {
             log.debug(
                     "qmp={} id={} {}={} arguments={}",
@@ -352,7 +381,7 @@ public final class QmpClient implements AutoCloseable {
                     command.name(),
                     loggable(command));
         }
-        return new Issued(command, answer);
+        return new Issued(command, waiting.answer());
     }
 
     /**
@@ -361,10 +390,7 @@ public final class QmpClient implements AutoCloseable {
      * @return its id
      */
     private long begin(
-            String verb,
-            QmpCommand command,
-            CompletableFuture<QmpMessage.Answer> answer,
-            Optional<QmpCommand> next) {
+            String verb, QmpCommand command, Waiting waiting, Optional<QmpCommand> next) {
         // Two callers' commands must not mix.
         writing.lock();
         try {
@@ -373,7 +399,7 @@ public final class QmpClient implements AutoCloseable {
             byte[] withdrawal = ready ? NOTHING : withdrawal();
             byte[] rest = ready ? QmpCodec.END : QmpCodec.encode(verb, command, id);
             primed = Optional.empty();
-            pending.put(id, new Waiting(System.nanoTime(), answer));
+            pending.put(id, waiting);
             if (ended.get() != null) {
                 throw gone(command.name());
             }
@@ -592,6 +618,7 @@ public final class QmpClient implements AutoCloseable {
                 if (waiting == null) {
                     log.debug("qmp={} unclaimed reply={}", socket.getFileName(), answer.id());
                 } else {
+                    tell(waiting.answered());
                     waiting.answer().complete(answer);
                 }
             }

@@ -11,6 +11,7 @@ import java.util.Map;
 public record QmpCommand(String name, Map<String, ?> arguments) {
     public static final QmpCommand STOP = new QmpCommand("stop");
     public static final QmpCommand CONTINUE = new QmpCommand("cont");
+    public static final QmpCommand QUERY_STATUS = new QmpCommand("query-status");
 
     public QmpCommand(String name) {
         this(name, Map.of());

@@ -134,7 +134,7 @@ public final class StateSaver implements AutoCloseable {
         sections.clear();
         return new Underway(
                 taken.orElseThrow().base(),
-                qmp.issueBefore(QmpCommand.CONTINUE, command(Images.RELEASED)));
+                qmp.issueBefore(QmpCommand.QUERY_STATUS, command(Images.RELEASED)));
     }
 
     private final class Underway implements StateSave {
@@ -271,7 +271,7 @@ public final class StateSaver implements AutoCloseable {
 
     private MemorySegment saveSections() {
         try {
-            qmp.executeBefore(QmpCommand.CONTINUE, command(Images.KEPT), LIMIT);
+            qmp.executeBefore(QmpCommand.QUERY_STATUS, command(Images.KEPT), LIMIT);
         } catch (HypervisorException e) {
             throw explained(e);
         }

@@ -9,6 +9,8 @@ import holdfast.node.link.DiskStream;
 import holdfast.node.session.ProtectedGuest;
 import holdfast.qemu.net.Decoys;
 
+import java.util.Optional;
+
 /**
  * A guest whose QEMU reads decoys when it was stopped to be handed over, and none of its frames.
  */
@@ -58,6 +60,11 @@ record MovingGuest(ProtectedGuest guest, Decoys decoys) implements ProtectedGues
         @Override
         public void resume() {
             domain.resume();
+        }
+
+        @Override
+        public Optional<String> disturbance() {
+            return domain.disturbance();
         }
 
         @Override

@@ -86,9 +86,14 @@ final class MigrationHost {
                         "none",
                         0);
         progress.progress(new Progress("preparing", 0, 0, 0, "asking " + peer));
-        remember(domain, entry, view.role(), peer);
-        Outgoing outgoing =
-                new Outgoing(domain, entry, view.role(), PauseFrames.decoys(view.spec()));
+        Decoys decoys = PauseFrames.decoys(body.qemu(), view.spec());
+        try {
+            remember(domain, entry, view.role(), peer);
+        } catch (ApiException e) {
+            decoys.close();
+            throw e;
+        }
+        Outgoing outgoing = new Outgoing(domain, entry, view.role(), decoys);
         try (StorageProbes probes = StorageProbes.write(view.spec(), body.qemu().qmp(), id)) {
             MigrationOffer offer =
                     new MigrationOffer(view, body, request, plan, peer, id, probes, staying);
@@ -268,6 +273,7 @@ final class MigrationHost {
         } catch (UncheckedIOException | StoreException e) {
             domain.replace(v -> v.with(v.state(), before));
             registry.tryRemember(domain, "");
+            registry.ledger().remove(entry.session());
             throw ApiException.failed("not moved: " + e.getMessage(), e);
         }
     }

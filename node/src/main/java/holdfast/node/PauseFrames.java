@@ -117,8 +117,8 @@ final class PauseFrames {
     }
 
     /** The first frame of each tap in the pause is one of these, and none of the guest's. */
-    static Decoys decoys(DomainSpec spec) {
-        return Decoys.prepare(taps(spec).keySet());
+    static Decoys decoys(QemuDomain domain, DomainSpec spec) {
+        return Decoys.prepare(domain.qemu().process().pid(), taps(spec).keySet());
     }
 
     private static Map<String, Integer> taps(DomainSpec spec) {

@@ -6,13 +6,17 @@ import holdfast.qemu.linux.SystemCallException;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
+import java.io.IOException;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A frame to nobody for each tap of a guest, to be sent right after the guest was stopped: QEMU
@@ -46,6 +50,12 @@ public final class Decoys implements AutoCloseable {
     private static final int FRAME_BYTES = 60;
     private static final byte[] FRAME = frame();
 
+    private static final Path OUR_NETWORK = Path.of("/proc/self/ns/net");
+    private static final Path INTERFACES = Path.of("/sys/class/net");
+
+    /** Made by drivers/net/tun.c of Linux for its interfaces, and by nothing else. */
+    private static final String TAP_ONLY = "tun_flags";
+
     private final Arena arena = Arena.ofShared();
     private final MemorySegment frame = arena.allocate(FRAME_BYTES);
     private final List<PacketSocket> taps = new ArrayList<>();
@@ -64,10 +74,17 @@ public final class Decoys implements AutoCloseable {
      * Prepares them, and sends a first one of each, which the running guest drops: the first calls
      * of all take milliseconds, and are not for a pause. For a tap for which that fails there is
      * none, which the log says: it costs one frame.
+     *
+     * @param pid of the QEMU that has them
      */
-    public static Decoys prepare(Iterable<String> taps) {
+    public static Decoys prepare(long pid, Iterable<String> taps) {
         Decoys decoys = new Decoys();
         for (String tap : taps) {
+            Optional<String> obstacle = obstacle(pid, tap);
+            if (obstacle.isPresent()) {
+                LOG.info("event=no-decoy tap={} reason=\"{}\"", tap, obstacle.get());
+                continue;
+            }
             try {
                 decoys.taps.add(PacketSocket.on(tap));
             } catch (SystemCallException e) {
@@ -76,6 +93,24 @@ public final class Decoys implements AutoCloseable {
         }
         decoys.send();
         return decoys;
+    }
+
+    /**
+     * Why the interface of that name here is not, or cannot be told to be, the tap of that process:
+     * names like {@code tap0} are in many network namespaces.
+     */
+    static Optional<String> obstacle(long pid, String tap) {
+        Path theirs = Path.of("/proc", Long.toString(pid), "ns", "net");
+        try {
+            if (!Files.readSymbolicLink(theirs).equals(Files.readSymbolicLink(OUR_NETWORK))) {
+                return Optional.of("process " + pid + " is in another network namespace");
+            }
+        } catch (IOException e) {
+            return Optional.of("the network namespace of process " + pid + " cannot be read: " + e);
+        }
+        return Files.exists(INTERFACES.resolve(tap).resolve(TAP_ONLY))
+                ? Optional.empty()
+                : Optional.of("there is no tap of that name in the daemon's network namespace");
     }
 
     /** Sends them. Never fails, and waits for nothing. */

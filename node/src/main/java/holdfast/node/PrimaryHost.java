@@ -270,6 +270,7 @@ final class PrimaryHost {
         } catch (UncheckedIOException | StoreException e) {
             domain.replace(v -> v.with(v.state(), before));
             registry.tryRemember(domain, "");
+            registry.ledger().remove(entry.session());
             throw ApiException.failed("not protected: " + e.getMessage(), e);
         }
     }

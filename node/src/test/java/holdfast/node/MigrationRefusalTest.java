@@ -10,7 +10,9 @@ import holdfast.node.api.DomainStatus.State;
 import holdfast.node.api.MigrateRequest;
 import holdfast.node.api.MigrateResult;
 import holdfast.node.api.ProgressListener;
+import holdfast.node.api.RemusRequest;
 
+import org.assertj.core.api.ThrowableAssert;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
@@ -98,6 +100,40 @@ class MigrationRefusalTest {
                 assertThat(small.root()).isEmptyDirectory();
             }
         }
+    }
+
+    @Test
+    void what_cannot_be_written_down_is_not_begun_and_leaves_no_undecided_session()
+            throws Exception {
+        try (TestHosts hosts = new TestHosts()) {
+            Node a = hosts.start("a");
+            Node b = hosts.start("b");
+            try (MonitorWatch watch = start(hosts, a)) {
+                Path state = hosts.directory.resolve("a");
+                Path runtime = state.resolve("domains").resolve("g").resolve("runtime.json");
+                Files.delete(runtime);
+                Files.createDirectory(runtime);
+                failed(
+                        "not moved: cannot write " + runtime,
+                        () ->
+                                a.migrate(
+                                        MigrateRequest.of("g", "127.0.0.1:" + b.port()),
+                                        ProgressListener.none()));
+                failed(
+                        "not protected: cannot write " + runtime,
+                        () ->
+                                a.remus(
+                                        TestHosts.remus("g", b, RemusRequest.ArbiterKind.NONE),
+                                        ProgressListener.none()));
+                runs(a);
+                assertThat(state.resolve("sessions")).isEmptyDirectory();
+                assertThat(watch.said()).doesNotContain("STOP");
+            }
+        }
+    }
+
+    private static void failed(String words, ThrowableAssert.ThrowingCallable request) {
+        assertThat(catchThrowableOfType(ApiException.class, request)).hasMessageContaining(words);
     }
 
     /** A node whose QEMU has something less, as one of another version would. */

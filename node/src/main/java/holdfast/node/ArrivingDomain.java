@@ -233,7 +233,8 @@ final class ArrivingDomain implements Arrival {
         return switch (ran) {
             case RUNS -> {
                 QemuDomain body = qemu.orElseThrow().domain();
-                // Before the source says that it has moved: whoever looks here then sees it run, and
+                // Before the source says that it has moved: whoever looks here then sees it run,
+                // and
                 // whoever orders something waits until it is settled. Not waited for: the operation
                 // of before that has it may wait for this thread.
                 boolean _ = domain.operation.tryLock();

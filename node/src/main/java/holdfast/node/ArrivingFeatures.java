@@ -321,6 +321,10 @@ final class ArrivingFeatures {
     }
 
     private String init(Hook hook) throws IOException {
+        if (inits.isCut()) {
+            // Begun, it would be killed at once, and its deinit waited for.
+            throw new IOException("was not begun, for the migration was given up");
+        }
         log.note(HookLog.Stage.BEGUN, hook.name());
         Hook.Result result = run(hook, Hook.Verb.INIT, inits);
         return switch (result.end()) {
@@ -381,7 +385,7 @@ final class ArrivingFeatures {
         List<HookLog.Left> left;
         try {
             left = log.left();
-        } catch (IOException | IllegalArgumentException e) {
+        } catch (IOException e) {
             LOG.warn(
                     "event=hooks-unknown domain={} migration={} reason=\"{}\" next=\"take down by"
                             + " hand what its hooks had brought up\"",

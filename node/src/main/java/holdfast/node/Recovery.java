@@ -13,6 +13,7 @@ import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.qemu.net.NicGate;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.ProtocolException;
@@ -71,6 +72,9 @@ final class Recovery {
     void run() {
         boolean hostRestarted = registry.state().hostRestarted();
         DomainStore.Contents<DomainSpec> contents = registry.store().load();
+        if (!hostRestarted) {
+            contents.domains().forEach(Recovery::calm);
+        }
         for (DomainStore.Damage damage : contents.damages()) {
             LOG.error("event=store-damaged text=\"{}\"", damage.text());
         }
@@ -87,6 +91,26 @@ final class Recovery {
         }
         // Their standbys are gone by now: nobody else writes to these images.
         ReplicaRecovery.redoAll(registry.journals());
+    }
+
+    /**
+     * Before anything else: a daemon that died in a pause has left its QEMU scheduled before all
+     * others, and meeting the domains takes a while.
+     */
+    private static void calm(DomainStore.Stored<DomainSpec> stored) {
+        stored.runtime()
+                .map(runtime -> new ProcessIdentity(runtime.pid(), runtime.pidStartTicks()))
+                .filter(process -> alive(process, stored.name()))
+                .ifPresent(process -> PauseThreads.calm(process.pid()));
+    }
+
+    private static boolean alive(ProcessIdentity process, String domain) {
+        try {
+            return process.alive();
+        } catch (HypervisorException e) {
+            LOG.warn("event=not-calmed domain={} reason=\"{}\"", domain, e.getMessage());
+            return false;
+        }
     }
 
     private void meet(DomainStore.Stored<DomainSpec> stored, boolean hostRestarted) {

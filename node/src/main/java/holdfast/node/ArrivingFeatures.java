@@ -378,8 +378,9 @@ final class ArrivingFeatures {
     }
 
     /**
-     * Takes down, newest first, what a daemon that died had brought up. A run that it was at is
-     * ended before, and what an init had done by then taken down as well.
+     * Takes down, newest first, what is up by the log: a daemon that died had brought it up, or the
+     * domain was handed over and is gone. A run that the dead one was at is ended before, and what
+     * an init had done by then taken down as well.
      */
     void takeDownLeft() {
         List<HookLog.Left> left;
@@ -415,6 +416,25 @@ final class ArrivingFeatures {
                         Feature.HOOK_PREFIX + each.hook(),
                         e.getMessage());
             }
+        }
+    }
+
+    /** Says what is left of an arrival of which no more is known than that. */
+    static void tellLeft(String domain, HookLog log) {
+        try {
+            for (HookLog.Left each : log.left()) {
+                LOG.warn(
+                        "event=feature-left domain={} feature={} reason=\"which migration brought"
+                                + " it up is not known any more\" next=\"take it down by hand\"",
+                        domain,
+                        Feature.HOOK_PREFIX + each.hook());
+            }
+        } catch (IOException e) {
+            LOG.warn(
+                    "event=hooks-unknown domain={} reason=\"{}\" next=\"take down by hand what its"
+                            + " hooks had brought up\"",
+                    domain,
+                    e.toString());
         }
     }
 

@@ -70,7 +70,7 @@ class MigrationStorageTest {
                         .anySatisfy(
                                 feature -> {
                                     assertThat(feature.name()).isEqualTo("disk");
-                                    assertThat(feature.detail()).contains("1 copied here");
+                                    assertThat(feature.detail()).contains("copied here and forced: 1");
                                 });
                 assertThat(to.status("g").state()).isEqualTo(State.RUNNING);
                 assertThat(to.status("g").disks().getFirst().path()).isEqualTo(copy.toString());

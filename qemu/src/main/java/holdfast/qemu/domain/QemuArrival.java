@@ -52,7 +52,6 @@ public final class QemuArrival implements AutoCloseable {
     private final QmpClient qmp;
     private final IncomingLoader loader;
     private final QemuDomain domain;
-    private final Set<Integer> processors;
     private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<QmpClient.Issued> announcement = Optional.empty();
     private boolean handedOver;
@@ -63,7 +62,6 @@ public final class QemuArrival implements AutoCloseable {
         this.qmp = qmp;
         this.loader = loader;
         this.domain = domain;
-        this.processors = domain.processors();
     }
 
     /**
@@ -151,7 +149,7 @@ public final class QemuArrival implements AutoCloseable {
     public void offerSections(MemorySegment base, MemorySegment part) {
         if (pause.isEmpty()) {
             // The guest stands still from before the first of them.
-            pause = Optional.of(domain.first(processors));
+            pause = Optional.of(domain.first());
         }
         try {
             loader.offerSections(base, part);

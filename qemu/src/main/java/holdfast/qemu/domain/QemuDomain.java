@@ -22,7 +22,6 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -52,6 +51,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
     private final StateSaver saver;
     private final PluggedDevices plugged;
     private final QmpClient.Subscription events;
+    private final Set<Integer> emulator;
     private Optional<PauseThreads.Held> pause = Optional.empty();
     private Optional<MappedMemory> memory;
     private boolean suspended;
@@ -71,6 +71,7 @@ public final class QemuDomain implements Domain, AutoCloseable {
         this.found = found;
         this.saver = saver;
         this.plugged = new PluggedDevices(qmp);
+        this.emulator = emulator(qmp, found.process());
         this.memory = memory;
         this.events = qmp.subscribe(this::onEvent);
     }
@@ -207,31 +208,29 @@ public final class QemuDomain implements Domain, AutoCloseable {
         stopBeforeSaving(StateSaver.Images.RELEASED);
     }
 
-    /** The threads that run the guest. */
-    Set<Integer> processors() {
-        Set<Integer> numbers = new HashSet<>();
-        qmp.execute("query-cpus-fast").forEach(cpu -> numbers.add(cpu.path("thread-id").asInt()));
-        return numbers;
+    /**
+     * QEMU's threads but for those that run the guest: these have work for whole processors, and
+     * while it runs nobody could tell them to stop.
+     */
+    private static Set<Integer> emulator(QmpClient qmp, ProcessIdentity process) {
+        Set<Integer> threads = PauseThreads.of(process.pid());
+        qmp.execute("query-cpus-fast")
+                .forEach(processor -> threads.remove(processor.path("thread-id").asInt()));
+        return threads;
     }
 
-    /**
-     * Lets QEMU, who hears its answers and the calling thread run before all others.
-     *
-     * @param without threads of it that stay as they are
-     */
-    PauseThreads.Held first(Set<Integer> without) {
-        PauseThreads.Held emulator = PauseThreads.first(found.process().pid(), without);
-        PauseThreads.Held answers =
-                PauseThreads.first(List.of(qmp.reader(), Thread.currentThread()));
+    /** Lets the calling thread, who hears QEMU's answers and QEMU run before all others. */
+    PauseThreads.Held first() {
+        PauseThreads.Held own = PauseThreads.first(List.of(Thread.currentThread(), qmp.reader()));
+        PauseThreads.Held qemus = PauseThreads.first(found.process().pid(), emulator);
         return () -> {
-            answers.close();
-            emulator.close();
+            qemus.close();
+            own.close();
         };
     }
 
     private void stopBeforeSaving(StateSaver.Images images) {
-        // Its processors, too: a guest stands still when the last of them has come to a stop.
-        pause = Optional.of(first(Set.of()));
+        pause = Optional.of(first());
         qmp.executeBefore(saver.command(images), QmpCommand.STOP, QmpClient.COMMAND_LIMIT);
         suspended = true;
     }

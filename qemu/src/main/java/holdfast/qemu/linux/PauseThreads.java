@@ -9,7 +9,10 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.CompletableFuture;
@@ -30,10 +33,11 @@ public final class PauseThreads {
     /** A pause that takes longer waits for something else, and others must get on, too. */
     private static final long MILLIS_MAX = 500;
 
-    private static final int PRIORITY_OWN = 1;
-
-    /** It does most of the work of a pause, and what it has done is what the others wait for. */
-    private static final int PRIORITY_QEMU = 2;
+    /**
+     * The same for all of them, for each waits for the others; and one that nobody else is likely
+     * to ask for together with the reset: it tells what is ours.
+     */
+    private static final int PRIORITY = 7;
 
     private static final ConcurrentHashMap<Thread, Integer> NUMBERS = new ConcurrentHashMap<>();
 
@@ -48,8 +52,6 @@ public final class PauseThreads {
      * Whether the kernel was heard to allow this daemon's group no real time, for all its rights.
      */
     private static final AtomicBoolean REFUSED = new AtomicBoolean();
-
-    private record Changed(int thread, Syscalls.Policy before) {}
 
     private PauseThreads() {}
 
@@ -75,57 +77,83 @@ public final class PauseThreads {
         Held compilers = CompilerThreads.holdBack();
         List<Integer> numbers = new ArrayList<>();
         threads.forEach(thread -> Optional.ofNullable(NUMBERS.get(thread)).ifPresent(numbers::add));
-        Held first = first(numbers, PRIORITY_OWN, MILLIS_MAX);
+        Held first = raise(numbers, MILLIS_MAX);
         return () -> {
             first.close();
             compilers.close();
         };
     }
 
-    /**
-     * As {@link #first(Collection)}, for a QEMU.
-     *
-     * @param without the numbers of threads of it that stay as they are
-     */
-    public static Held first(long pid, Set<Integer> without) {
-        return first(pid, without, MILLIS_MAX);
+    /** The threads that a process has now, by their numbers; none where it has ended. */
+    public static Set<Integer> of(long pid) {
+        Set<Integer> numbers = new HashSet<>();
+        try (Stream<Path> tasks = Files.list(Path.of("/proc", Long.toString(pid), "task"))) {
+            tasks.forEach(task -> numbers.add(Integer.parseInt(task.getFileName().toString())));
+        } catch (IOException | UncheckedIOException e) {
+            // It has ended: whoever drives it hears so from its monitor.
+            LOG.debug("event=threads-unknown process={}", pid, e);
+        }
+        return numbers;
     }
 
-    static Held first(long pid, Set<Integer> without, long millisMax) {
+    /**
+     * As {@link #first(Collection)}, for another process.
+     *
+     * @param threads of {@link #of}, some time before; those that it has no more are left out. None
+     *     that may have work for a whole processor, such as those that run a guest.
+     */
+    public static Held first(long pid, Set<Integer> threads) {
+        return first(pid, threads, MILLIS_MAX);
+    }
+
+    static Held first(long pid, Set<Integer> threads, long millisMax) {
         if (!SchedulingRight.HELD) {
             return () -> {};
         }
-        List<Integer> numbers = threads(pid);
-        numbers.removeAll(without);
-        return first(numbers, PRIORITY_QEMU, millisMax);
+        Set<Integer> numbers = of(pid);
+        numbers.retainAll(threads);
+        return raise(numbers, millisMax);
     }
 
-    private static Held first(List<Integer> numbers, int priority, long millisMax) {
+    private static Held raise(Collection<Integer> numbers, long millisMax) {
         if (!SchedulingRight.HELD || REFUSED.get()) {
             return () -> {};
         }
-        List<Changed> changed = new ArrayList<>();
-        for (int number : numbers) {
+        Raised raised = new Raised();
+        // Before the first of them: whatever happens, it ends.
+        CompletableFuture.delayedExecutor(millisMax, TimeUnit.MILLISECONDS, Runnable::run)
+                .execute(raised::close);
+        numbers.forEach(raised::add);
+        return raised;
+    }
+
+    private static final class Raised implements Held {
+        private final Map<Integer, Syscalls.Policy> before = new HashMap<>();
+        private boolean ended;
+
+        synchronized void add(int thread) {
+            if (ended) {
+                return;
+            }
             try {
-                Optional<Syscalls.Policy> before = ordinary(number);
-                if (before.isPresent()) {
-                    Syscalls.scheduleRealtime(number, priority);
-                    changed.add(new Changed(number, before.get()));
-                }
+                ordinary(thread)
+                        .ifPresent(
+                                policy -> {
+                                    before.put(thread, policy);
+                                    Syscalls.scheduleRealtime(thread, PRIORITY);
+                                });
             } catch (SystemCallException e) {
-                trouble(number, e);
+                trouble(thread, e);
             }
         }
-        AtomicBoolean ended = new AtomicBoolean();
-        Held held =
-                () -> {
-                    if (!ended.getAndSet(true)) {
-                        changed.forEach(each -> takeBack(each.thread(), each.before()));
-                    }
-                };
-        CompletableFuture.delayedExecutor(millisMax, TimeUnit.MILLISECONDS, Runnable::run)
-                .execute(held::close);
-        return held;
+
+        @Override
+        public synchronized void close() {
+            if (!ended) {
+                ended = true;
+                before.forEach(PauseThreads::takeBack);
+            }
+        }
     }
 
     /** Who was given another policy by somebody else keeps it. */
@@ -139,7 +167,7 @@ public final class PauseThreads {
     /** Takes back what a daemon that died in a pause has left of it in a QEMU. */
     public static void calm(long pid) {
         if (SchedulingRight.HELD) {
-            threads(pid).forEach(thread -> takeBack(thread, Syscalls.Policy.OTHER));
+            of(pid).forEach(thread -> takeBack(thread, Syscalls.Policy.OTHER));
         }
     }
 
@@ -147,24 +175,14 @@ public final class PauseThreads {
     private static void takeBack(int thread, Syscalls.Policy before) {
         try {
             Syscalls.Scheduling now = Syscalls.scheduling(thread);
-            // Nobody else asks for both.
-            if (now.is(Syscalls.Policy.ROUND_ROBIN) && now.resetOnFork()) {
+            if (now.is(Syscalls.Policy.ROUND_ROBIN)
+                    && now.resetOnFork()
+                    && now.priority() == PRIORITY) {
                 Syscalls.schedule(thread, before);
             }
         } catch (SystemCallException e) {
             trouble(thread, e);
         }
-    }
-
-    private static List<Integer> threads(long pid) {
-        List<Integer> numbers = new ArrayList<>();
-        try (Stream<Path> tasks = Files.list(Path.of("/proc", Long.toString(pid), "task"))) {
-            tasks.forEach(task -> numbers.add(Integer.parseInt(task.getFileName().toString())));
-        } catch (IOException | UncheckedIOException e) {
-            // It has ended: whoever drives it hears so from its monitor.
-            LOG.debug("event=threads-unknown process={}", pid, e);
-        }
-        return numbers;
     }
 
     private static void trouble(int thread, SystemCallException e) {

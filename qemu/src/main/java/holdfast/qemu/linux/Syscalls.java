@@ -58,9 +58,10 @@ public final class Syscalls {
      * How a thread is scheduled.
      *
      * @param number a policy's, of which {@link Policy} has some
+     * @param priority 0 where the policy has none
      * @param resetOnFork the threads that it makes are ordinary ones
      */
-    record Scheduling(int number, boolean resetOnFork) {
+    record Scheduling(int number, int priority, boolean resetOnFork) {
         boolean is(Policy policy) {
             return number == policy.number;
         }
@@ -136,6 +137,8 @@ public final class Syscalls {
                     FunctionDescriptor.of(JAVA_INT, JAVA_INT, JAVA_INT, ADDRESS));
     private static final MethodHandle SCHED_GETSCHEDULER =
             function("sched_getscheduler", FunctionDescriptor.of(JAVA_INT, JAVA_INT));
+    private static final MethodHandle SCHED_GETPARAM =
+            function("sched_getparam", FunctionDescriptor.of(JAVA_INT, JAVA_INT, ADDRESS));
     private static final MethodHandle GETTID = function("gettid", FunctionDescriptor.of(JAVA_INT));
     private static final MethodHandle STRERROR =
             LINKER.downcallHandle(
@@ -177,15 +180,21 @@ public final class Syscalls {
         schedule(thread, Policy.ROUND_ROBIN.number | RESET_ON_FORK, priority);
     }
 
-    /** {@code sched_getscheduler}. */
+    /** {@code sched_getscheduler} and {@code sched_getparam}. */
     static Scheduling scheduling(int thread) {
-        MemorySegment state = SCRATCH.get().state;
+        Scratch scratch = SCRATCH.get();
         try {
-            int result = (int) SCHED_GETSCHEDULER.invokeExact(state, thread);
-            if (result == -1) {
-                throw failure("sched_getscheduler", state);
+            int policy = (int) SCHED_GETSCHEDULER.invokeExact(scratch.state, thread);
+            if (policy == -1) {
+                throw failure("sched_getscheduler", scratch.state);
             }
-            return new Scheduling(result & ~RESET_ON_FORK, (result & RESET_ON_FORK) != 0);
+            if ((int) SCHED_GETPARAM.invokeExact(scratch.state, thread, scratch.words) == -1) {
+                throw failure("sched_getparam", scratch.state);
+            }
+            return new Scheduling(
+                    policy & ~RESET_ON_FORK,
+                    scratch.words.get(JAVA_INT, 0),
+                    (policy & RESET_ON_FORK) != 0);
         } catch (Throwable t) {
             throw unexpected(t);
         }

@@ -16,8 +16,8 @@ import java.util.concurrent.atomic.AtomicInteger;
 
 class PauseThreadsTest {
     private static final int FIFO = 1;
-    private static final Syscalls.Scheduling ORDINARY = new Syscalls.Scheduling(0, false);
-    private static final Syscalls.Scheduling FIRST = new Syscalls.Scheduling(2, true);
+    private static final Syscalls.Scheduling ORDINARY = new Syscalls.Scheduling(0, 0, false);
+    private static final Syscalls.Scheduling FIRST = new Syscalls.Scheduling(2, 7, true);
 
     private Process other;
 
@@ -40,7 +40,7 @@ class PauseThreadsTest {
 
     @Test
     void another_process_runs_first_until_it_is_over() {
-        PauseThreads.Held held = PauseThreads.first(other.pid(), Set.of());
+        PauseThreads.Held held = PauseThreads.first(other.pid(), Set.of(number()));
         assertThat(Syscalls.scheduling(number())).isEqualTo(FIRST);
         held.close();
         assertThat(Syscalls.scheduling(number())).isEqualTo(ORDINARY);
@@ -51,13 +51,13 @@ class PauseThreadsTest {
     @Test
     void batch_work_is_batch_work_again() {
         Syscalls.schedule(number(), Syscalls.Policy.BATCH);
-        PauseThreads.first(other.pid(), Set.of()).close();
+        PauseThreads.first(other.pid(), Set.of(number())).close();
         assertThat(Syscalls.scheduling(number()).is(Syscalls.Policy.BATCH)).isTrue();
     }
 
     @Test
-    void what_runs_the_guest_stays_as_it_is() {
-        try (PauseThreads.Held _ = PauseThreads.first(other.pid(), Set.of(number()))) {
+    void what_is_not_named_stays_as_it_is() {
+        try (PauseThreads.Held _ = PauseThreads.first(other.pid(), Set.of())) {
             assertThat(Syscalls.scheduling(number())).isEqualTo(ORDINARY);
         }
     }
@@ -71,17 +71,34 @@ class PauseThreadsTest {
                                 .waitFor())
                 .isZero();
         Syscalls.Scheduling theirs = Syscalls.scheduling(number());
-        assertThat(theirs).isEqualTo(new Syscalls.Scheduling(FIFO, false));
-        try (PauseThreads.Held _ = PauseThreads.first(other.pid(), Set.of())) {
+        assertThat(theirs).isEqualTo(new Syscalls.Scheduling(FIFO, 3, false));
+        try (PauseThreads.Held _ = PauseThreads.first(other.pid(), Set.of(number()))) {
             assertThat(Syscalls.scheduling(number())).isEqualTo(theirs);
         }
         PauseThreads.calm(other.pid());
         assertThat(Syscalls.scheduling(number())).isEqualTo(theirs);
     }
 
+    /** As rtkit does, and systemd's CPUSchedulingResetOnFork. */
+    @Test
+    void who_was_given_the_same_policy_by_somebody_else_keeps_it() throws Exception {
+        assertThat(
+                        new ProcessBuilder(
+                                        "chrt", "--reset-on-fork", "--rr", "-p", "3", "" + number())
+                                .inheritIO()
+                                .start()
+                                .waitFor())
+                .isZero();
+        Syscalls.Scheduling theirs = Syscalls.scheduling(number());
+        assertThat(theirs).isEqualTo(new Syscalls.Scheduling(2, 3, true));
+        PauseThreads.first(other.pid(), Set.of(number())).close();
+        PauseThreads.calm(other.pid());
+        assertThat(Syscalls.scheduling(number())).isEqualTo(theirs);
+    }
+
     @Test
     void nobody_runs_first_for_long() {
-        PauseThreads.Held forgotten = PauseThreads.first(other.pid(), Set.of(), 20);
+        PauseThreads.Held forgotten = PauseThreads.first(other.pid(), Set.of(number()), 20);
         long until = System.nanoTime() + TimeUnit.SECONDS.toNanos(10);
         while (Syscalls.scheduling(number()).equals(FIRST) && System.nanoTime() < until) {
             Thread.onSpinWait();
@@ -92,17 +109,17 @@ class PauseThreadsTest {
 
     @Test
     void what_a_dead_daemon_left_is_taken_back() {
-        PauseThreads.Held _ = PauseThreads.first(other.pid(), Set.of());
+        PauseThreads.Held _ = PauseThreads.first(other.pid(), Set.of(number()));
         PauseThreads.calm(other.pid());
         assertThat(Syscalls.scheduling(number())).isEqualTo(ORDINARY);
     }
 
     @Test
     void a_process_that_has_ended_is_nobody() throws InterruptedException {
-        PauseThreads.Held held = PauseThreads.first(other.pid(), Set.of());
+        PauseThreads.Held held = PauseThreads.first(other.pid(), Set.of(number()));
         other.destroyForcibly().waitFor();
         held.close();
-        PauseThreads.first(other.pid(), Set.of()).close();
+        PauseThreads.first(other.pid(), Set.of(number())).close();
         PauseThreads.calm(other.pid());
     }
 

@@ -183,25 +183,19 @@ final class ArrivalHost implements MigrationAccepter {
             throw e;
         }
         FeaturePlan plan = new FeaturePlan(cookie.features());
+        ArrivingFeatures features =
+                new ArrivingFeatures(
+                        spec,
+                        storage.copies(),
+                        migration.migration().toString(),
+                        peer.nodeName(),
+                        registry.self().name(),
+                        hooks,
+                        place.hookLog());
         ArrivingDomain arriving =
                 new ArrivingDomain(
-                        registry,
-                        domain,
-                        place,
-                        entry,
-                        memory,
-                        images,
-                        plan,
-                        cookie,
-                        new ArrivingFeatures(
-                                spec,
-                                storage.copies(),
-                                migration.migration().toString(),
-                                peer.nodeName(),
-                                registry.self().name(),
-                                hooks,
-                                place.hookLog()));
-        Incoming incoming = new Incoming(domain, entry);
+                        registry, domain, place, entry, memory, images, plan, cookie, features);
+        Incoming incoming = new Incoming(domain, entry, features);
         MigrationDestination session =
                 new MigrationDestination(
                         migration,
@@ -302,12 +296,14 @@ final class ArrivalHost implements MigrationAccepter {
     private final class Incoming implements Migration, MigrationDestination.Listener {
         private final HostedDomain domain;
         private final SessionLedger.Entry entry;
+        private final ArrivingFeatures features;
         private volatile Optional<MigrationDestination> session = Optional.empty();
         private volatile boolean broken;
 
-        Incoming(HostedDomain domain, SessionLedger.Entry entry) {
+        Incoming(HostedDomain domain, SessionLedger.Entry entry, ArrivingFeatures features) {
             this.domain = domain;
             this.entry = entry;
+            this.features = features;
         }
 
         LinkMessage.Answer standing() {
@@ -410,23 +406,24 @@ final class ArrivalHost implements MigrationAccepter {
                     registry.ended(domain, "it did not come here: " + reason);
                     registry.forget(domain);
                 }
-                case DestinationOutcome.Unknown(String reason) ->
-                        domain.replace(
-                                v ->
-                                        v.with(
-                                                        DomainStatus.State.STOPPED,
-                                                        DomainStatus.Role.ARRIVING)
-                                                .telling(
-                                                        "it was handed over to this node, and its"
+                case DestinationOutcome.Unknown(String reason) -> {
+                    domain.replace(
+                            v ->
+                                    v.with(DomainStatus.State.STOPPED, DomainStatus.Role.ARRIVING)
+                                            .telling(
+                                                    "it was handed over to this node, and its"
                                                             + " process was ended before it said"
                                                             + " that it runs ("
-                                                                + reason
-                                                                + "); if nobody heard of it from"
-                                                                + " here, `holdfast unprotect "
-                                                                + domain.name()
-                                                                + "` on node "
-                                                                + entry.peer()
-                                                                + " lets it go on there"));
+                                                            + reason
+                                                            + "); if nobody heard of it from"
+                                                            + " here, `holdfast unprotect "
+                                                            + domain.name()
+                                                            + "` on node "
+                                                            + entry.peer()
+                                                            + " lets it go on there"));
+                    // Whether it ran or not, it does not run here. Nobody waits for this.
+                    features.takeDownLeft();
+                }
             }
         }
 

@@ -321,6 +321,10 @@ final class ArrivingFeatures {
     }
 
     private String init(Hook hook) throws IOException {
+        if (inits.isCut()) {
+            // Begun, it would be killed at once, and its deinit waited for.
+            throw new IOException("was not begun, for the migration was given up");
+        }
         log.note(HookLog.Stage.BEGUN, hook.name());
         Hook.Result result = run(hook, Hook.Verb.INIT, inits);
         return switch (result.end()) {
@@ -374,14 +378,15 @@ final class ArrivingFeatures {
     }
 
     /**
-     * Takes down, newest first, what a daemon that died had brought up. A run that it was at is
-     * ended before, and what an init had done by then taken down as well.
+     * Takes down, newest first, what is up by the log: a daemon that died had brought it up, or the
+     * domain was handed over and is gone. A run that the dead one was at is ended before, and what
+     * an init had done by then taken down as well.
      */
     void takeDownLeft() {
         List<HookLog.Left> left;
         try {
             left = log.left();
-        } catch (IOException | IllegalArgumentException e) {
+        } catch (IOException e) {
             LOG.warn(
                     "event=hooks-unknown domain={} migration={} reason=\"{}\" next=\"take down by"
                             + " hand what its hooks had brought up\"",
@@ -411,6 +416,25 @@ final class ArrivingFeatures {
                         Feature.HOOK_PREFIX + each.hook(),
                         e.getMessage());
             }
+        }
+    }
+
+    /** Says what is left of an arrival of which no more is known than that. */
+    static void tellLeft(String domain, HookLog log) {
+        try {
+            for (HookLog.Left each : log.left()) {
+                LOG.warn(
+                        "event=feature-left domain={} feature={} reason=\"which migration brought"
+                                + " it up is not known any more\" next=\"take it down by hand\"",
+                        domain,
+                        Feature.HOOK_PREFIX + each.hook());
+            }
+        } catch (IOException e) {
+            LOG.warn(
+                    "event=hooks-unknown domain={} reason=\"{}\" next=\"take down by hand what its"
+                            + " hooks had brought up\"",
+                    domain,
+                    e.toString());
         }
     }
 

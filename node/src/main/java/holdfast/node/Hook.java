@@ -70,6 +70,11 @@ record Hook(String name, Path executable, Duration limit) {
             running.ifPresent(Hook::end);
         }
 
+        /** Whether nothing need be begun any more. */
+        synchronized boolean isCut() {
+            return cut;
+        }
+
         private synchronized void begun(Process process) {
             running = Optional.of(process);
             if (cut) {

@@ -13,6 +13,7 @@ import holdfast.qemu.domain.QemuDomain;
 import holdfast.qemu.launch.DomainSpec;
 import holdfast.qemu.launch.ProcessIdentity;
 import holdfast.qemu.launch.QemuProcess;
+import holdfast.qemu.linux.PauseThreads;
 import holdfast.qemu.net.NicGate;
 import holdfast.qemu.qmp.QmpClient;
 import holdfast.wire.ProtocolException;
@@ -27,7 +28,6 @@ import java.io.UncheckedIOException;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.EnumSet;
-import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.ScheduledExecutorService;
@@ -52,7 +52,7 @@ final class Recovery {
     private final Registry registry;
     private final Reprotector reprotector;
     private final LostPeer lostPeer;
-    private final ArrivingFeatures.HookPlace hooks;
+    private final LeftArrivals leftArrivals;
     private final ScheduledExecutorService timer;
 
     Recovery(
@@ -64,13 +64,16 @@ final class Recovery {
         this.registry = registry;
         this.reprotector = reprotector;
         this.lostPeer = lostPeer;
-        this.hooks = hooks;
+        leftArrivals = new LeftArrivals(registry, hooks);
         this.timer = timer;
     }
 
     void run() {
         boolean hostRestarted = registry.state().hostRestarted();
         DomainStore.Contents<DomainSpec> contents = registry.store().load();
+        if (!hostRestarted) {
+            contents.domains().forEach(Recovery::calm);
+        }
         for (DomainStore.Damage damage : contents.damages()) {
             LOG.error("event=store-damaged text=\"{}\"", damage.text());
         }
@@ -87,6 +90,27 @@ final class Recovery {
         }
         // Their standbys are gone by now: nobody else writes to these images.
         ReplicaRecovery.redoAll(registry.journals());
+        leftArrivals.giveBackAll(hostRestarted);
+    }
+
+    /**
+     * Before anything else: a daemon that died in a pause has left its QEMU scheduled before all
+     * others, and meeting the domains takes a while.
+     */
+    private static void calm(DomainStore.Stored<DomainSpec> stored) {
+        stored.runtime()
+                .map(runtime -> new ProcessIdentity(runtime.pid(), runtime.pidStartTicks()))
+                .filter(process -> alive(process, stored.name()))
+                .ifPresent(process -> PauseThreads.calm(process.pid()));
+    }
+
+    private static boolean alive(ProcessIdentity process, String domain) {
+        try {
+            return process.alive();
+        } catch (HypervisorException e) {
+            LOG.warn("event=not-calmed domain={} reason=\"{}\"", domain, e.getMessage());
+            return false;
+        }
     }
 
     private void meet(DomainStore.Stored<DomainSpec> stored, boolean hostRestarted) {
@@ -105,11 +129,12 @@ final class Recovery {
             return;
         }
         if (runtime.role() == DomainStatus.Role.ARRIVING) {
-            meetArrival(stored, runtime, process, place, hostRestarted);
+            meetArrival(stored, runtime, process, place);
             return;
         }
         if (!process.alive()) {
-            remove(runtime, place);
+            endUnknown(runtime, place);
+            place.remove();
             registry.store().remove(stored.name());
             HostedDomain domain = domain(stored.spec(), runtime, DomainStatus.State.ENDED);
             domain.replace(
@@ -138,11 +163,10 @@ final class Recovery {
     }
 
     /** One that was being started when the daemon died has its number in its own files only. */
-    private static void remove(DomainRuntime runtime, DomainPlace place) {
+    private static void endUnknown(DomainRuntime runtime, DomainPlace place) {
         if (runtime.pid() == 0) {
             QemuProcess.endAll(place.files(), KILL_LIMIT);
         }
-        place.remove();
     }
 
     /**
@@ -175,12 +199,9 @@ final class Recovery {
             DomainStore.Stored<DomainSpec> stored,
             DomainRuntime runtime,
             ProcessIdentity process,
-            DomainPlace place,
-            boolean hostRestarted) {
-        Optional<SessionLedger.Entry> session =
-                registry.ledger()
-                        .newestAsSecondary(stored.name())
-                        .filter(entry -> belongs(entry, runtime));
+            DomainPlace place) {
+        Optional<SessionLedger.Entry> newest = registry.ledger().newestAsSecondary(stored.name());
+        Optional<SessionLedger.Entry> session = newest.filter(entry -> belongs(entry, runtime));
         boolean tookOver =
                 session.filter(entry -> entry.standing() == Standing.TOOK_OVER).isPresent();
         if (tookOver && process.alive()) {
@@ -202,52 +223,18 @@ final class Recovery {
             return;
         }
         boolean gone = !process.alive();
-        // Of what hooks had done here nothing outlives the host.
-        session.filter(_ -> !hostRestarted)
-                .ifPresent(entry -> takeDownHooks(stored.spec(), entry, place));
         process.kill(KILL_LIMIT);
-        remove(runtime, place);
-        registry.store().remove(stored.name());
-        // One that was handed over and is gone stays handed over: the other copy is older.
-        if (!(tookOver && gone)) {
-            session.ifPresent(entry -> giveBack(entry, hostRestarted));
-        } else if (registry.ledger().wasOnlyTaken(session.get().session())) {
-            undecided(session.get(), "its daemon and its QEMU died");
-        }
-        LOG.info(
-                "event=arrival-discarded domain={} reason=\"the daemon that took it in died\"",
-                stored.name());
-    }
-
-    private void takeDownHooks(DomainSpec spec, SessionLedger.Entry entry, DomainPlace place) {
-        new ArrivingFeatures(
-                        spec,
-                        List.of(),
-                        entry.session().toString(),
-                        entry.peer(),
-                        registry.self().name(),
-                        hooks,
-                        place.hookLog())
-                .takeDownLeft();
-    }
-
-    private void giveBack(SessionLedger.Entry entry, boolean hostRestarted) {
-        if (hostRestarted && registry.ledger().isStaged(entry)) {
-            undecided(entry, "this host died");
-        } else {
-            registry.ledger().put(entry.with(Standing.DISCARDED, entry.generation()));
-        }
-    }
-
-    private void undecided(SessionLedger.Entry entry, String who) {
-        registry.ledger().put(entry.with(Standing.UNDECIDED, entry.generation()));
-        LOG.warn(
-                "event=arrival-undecided domain={} migration={} reason=\"{} while it was being"
-                        + " moved here\" next=\"if node {} asks whose it is, decide there\"",
-                entry.domain(),
-                entry.session(),
-                who,
-                entry.peer());
+        endUnknown(runtime, place);
+        leftArrivals.add(
+                new LeftArrivals.Left(
+                        stored.spec(),
+                        runtime,
+                        place,
+                        newest,
+                        session,
+                        tookOver && gone
+                                ? LeftArrivals.Verdict.STAYS_HANDED_OVER
+                                : LeftArrivals.Verdict.GIVEN_BACK));
     }
 
     private static boolean runs(DomainRuntime runtime) {
@@ -286,7 +273,8 @@ final class Recovery {
         }
         boolean gone = !process.alive();
         process.kill(KILL_LIMIT);
-        remove(runtime, place);
+        endUnknown(runtime, place);
+        place.remove();
         registry.store().remove(stored.name());
         // A survivor that ended by itself stays taken over: its primary must not go back in time.
         if (!(tookOver && gone)) {

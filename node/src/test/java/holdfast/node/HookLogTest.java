@@ -12,6 +12,8 @@ import org.junit.jupiter.api.io.TempDir;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
+import java.util.List;
 
 class HookLogTest {
     @TempDir private Path directory;
@@ -50,6 +52,36 @@ class HookLogTest {
         log().note(Stage.BEGUN, "a");
         Files.writeString(log().file(), Files.readString(log().file()) + "U");
         assertThat(log().left()).containsExactly(new Left("a", Stage.BEGUN));
+    }
+
+    /** The disk was full for a moment. */
+    @Test
+    void what_was_cut_short_is_no_part_of_what_is_noted_after_it() throws Exception {
+        log().note(Stage.UP, "first");
+        log().note(Stage.UP, "second");
+        Files.writeString(log().file(), "GOING_DOWN second-and-longer", StandardOpenOption.APPEND);
+        log().note(Stage.DOWN, "second");
+        assertThat(log().file()).hasContent("UP first\nUP second\nDOWN second\n");
+        assertThat(log().left()).containsExactly(new Left("first", Stage.UP));
+    }
+
+    @Test
+    void a_line_that_is_cut_short_and_nothing_before_it_makes_way() throws Exception {
+        Files.writeString(log().file(), "BEG");
+        log().note(Stage.BEGUN, "a");
+        assertThat(log().file()).hasContent("BEGUN a\n");
+    }
+
+    @Test
+    void a_line_that_is_none_costs_no_other() throws Exception {
+        log().note(Stage.UP, "a");
+        for (String damaged : List.of("BEGDOWN a", "UP", "UP ", "", " a", "\0\0\0")) {
+            Files.writeString(log().file(), damaged + "\n", StandardOpenOption.APPEND);
+        }
+        Files.write(log().file(), new byte[] {(byte) 0xff, '\n'}, StandardOpenOption.APPEND);
+        log().note(Stage.BEGUN, "b");
+        assertThat(log().left())
+                .containsExactly(new Left("b", Stage.BEGUN), new Left("a", Stage.UP));
     }
 
     @Test

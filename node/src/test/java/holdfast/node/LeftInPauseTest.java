@@ -18,6 +18,9 @@ import java.util.stream.Stream;
 @Tag("qemu")
 @Timeout(60)
 class LeftInPauseTest {
+    /** The one by which a daemon knows what another did. */
+    private static final String PRIORITY = "7";
+
     /** Its monitor is away, so that meeting it fails: it is calmed before that. */
     @Test
     void it_runs_like_others_before_any_domain_is_met() throws Exception {
@@ -27,7 +30,7 @@ class LeftInPauseTest {
             dying.abandon();
             // Its first thread stays as long as it does.
             String thread = Long.toString(pid);
-            assumeThat(chrt("--reset-on-fork", "--rr", "-p", "2", thread).ended())
+            assumeThat(chrt("--reset-on-fork", "--rr", "-p", PRIORITY, thread).ended())
                     .as("may schedule as real-time")
                     .isZero();
             assertThat(chrt("-p", thread).text()).contains("SCHED_RR");

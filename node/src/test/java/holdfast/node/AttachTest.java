@@ -158,7 +158,7 @@ class AttachTest {
             AttachRequest request = new AttachRequest(qemu.monitor.toString(), null);
             Path home = hosts.directory.resolve("a/domains/theirs");
             // In the way of the last of its files.
-            Files.createDirectories(home.resolve("runtime.json.new"));
+            Files.createDirectories(home.resolve("runtime.json"));
             assertThatThrownBy(() -> a.attach(request))
                     .isInstanceOf(ApiException.class)
                     .hasMessageContaining("cannot write " + home.resolve("runtime.json"));

@@ -233,10 +233,9 @@ final class ArrivingDomain implements Arrival {
         return switch (ran) {
             case RUNS -> {
                 QemuDomain body = qemu.orElseThrow().domain();
-                // Before the source says that it has moved: whoever looks here then sees it run,
-                // and
-                // whoever orders something waits until it is settled. Not waited for: the operation
-                // of before that has it may wait for this thread.
+                // Before the source says that it has moved: whoever looks here then sees it run.
+                // Whoever orders something waits until it is settled. The operation of before is
+                // not waited for: it may wait for this thread.
                 boolean _ = domain.operation.tryLock();
                 domain.replace(view -> running(view, body), Telling.WHEN_ASKED);
                 yield new Run.Ran(body);
@@ -284,6 +283,7 @@ final class ArrivingDomain implements Arrival {
     @Override
     public void settle(Domain runs) {
         try {
+            // Nobody who watches was woken when it began to run.
             domain.replace(view -> view);
             commit();
             QemuDomain body = (QemuDomain) runs;
